@@ -1,0 +1,44 @@
+//! What the filter and the control plane must agree on, to the bit: how a
+//! request's shard key is spelled ([`ShardKey`]), which member owns it
+//! ([`Assignment`]), and the message that carries an assignment from one half
+//! to the other ([`FilterConfig`]).
+//!
+//! Pure: no input or output, no clock, no randomness. The same code runs
+//! natively in the control plane and as WebAssembly inside Envoy, so a
+//! prediction made by either is the same prediction.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::panic,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::unreachable
+    )
+)]
+
+mod assignment;
+mod filter_config;
+mod hash;
+mod headers;
+mod key;
+mod maglev;
+mod member;
+mod policy;
+mod ring;
+mod rules;
+mod yorkie;
+
+pub use assignment::{Assignment, Owner};
+pub use filter_config::{Decoded, Drain, FORMAT, FilterConfig, FilterConfigError};
+pub use hash::{murmur2, xxh64};
+pub use headers::{API_KEY, SHARD_EPOCH, SHARD_KEY, SHARD_OWNER};
+pub use key::{KeyError, MAX_KEY_LEN, Resource, ShardKey};
+pub use maglev::{MAX_TABLE_SIZE, Maglev};
+pub use member::{MAX_MEMBERS, Member, Roster, RosterError};
+pub use policy::{HashFunction, MAX_RING_SIZE, Policy, PolicyError};
+pub use ring::{HashRing, RingEntry};
+pub use rules::{KeyRule, NoKey, PathPattern, RuleError, Rules};
+pub use yorkie::{AUTH_SESSION_KEY, yorkie_rules};
