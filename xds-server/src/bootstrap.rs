@@ -1,0 +1,193 @@
+//! Envoy bootstraps: the little that a proxy must know before it can ask.
+
+use serde_json::{Value, json};
+
+/// Name of the cluster in the bootstrap that leads to the control plane. The
+/// filter reports through it too.
+pub const XDS_CLUSTER: &str = "yorkies_xds";
+
+/// The variant of the xDS protocol that a proxy speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// Incremental: only what changed.
+    Delta,
+    /// State of the world: everything of a type, each time.
+    Sotw,
+}
+
+/// What a bootstrap is made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// Variant of the protocol.
+    pub mode: Mode,
+    /// Node id: names the proxy in the control plane's logs.
+    pub node: String,
+    /// Host and port of the control plane.
+    pub xds: HostPort,
+    /// Host and port of Envoy's admin interface.
+    pub admin: HostPort,
+    /// Whether the proxy takes its listener from the control plane.
+    pub listener: bool,
+}
+
+/// `host:port`, where the host is a name or an IP address (`[v6]:port`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port; 0 only where something listens.
+    pub port: u16,
+}
+
+impl std::str::FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not host:port");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        if bare.is_empty() || (bare == host && host.contains(':')) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            host: bare.to_owned(),
+            port,
+        })
+    }
+}
+
+impl Bootstrap {
+    /// The bootstrap as a document for Envoy's `--config-path` (JSON or YAML).
+    #[must_use]
+    pub fn document(&self) -> Value {
+        let mut dynamic = json!({
+            "ads_config": {
+                "api_type": match self.mode {
+                    Mode::Delta => "DELTA_GRPC",
+                    Mode::Sotw => "GRPC",
+                },
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": true,
+                "grpc_services": [{ "envoy_grpc": { "cluster_name": XDS_CLUSTER } }],
+            },
+            "cds_config": from_ads(),
+        });
+        if self.listener {
+            dynamic["lds_config"] = from_ads();
+        }
+        json!({
+            "node": { "id": self.node, "cluster": "yorkies" },
+            "admin": { "address": socket_address(&self.admin) },
+            "dynamic_resources": dynamic,
+            "static_resources": { "clusters": [self.xds_cluster()] },
+            "layered_runtime": { "layers": [{
+                "name": "yorkies",
+                // Envoy 1.38.0 could leave workers on an old table with it.
+                "static_layer": {
+                    "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": false,
+                },
+            }] },
+        })
+    }
+
+    fn xds_cluster(&self) -> Value {
+        let is_address = self.xds.host.parse::<std::net::IpAddr>().is_ok();
+        json!({
+            "name": XDS_CLUSTER,
+            "type": if is_address { "STATIC" } else { "STRICT_DNS" },
+            "connect_timeout": "2s",
+            "load_assignment": {
+                "cluster_name": XDS_CLUSTER,
+                "endpoints": [{ "lb_endpoints": [{
+                    "endpoint": { "address": socket_address(&self.xds) },
+                }] }],
+            },
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": { "http2_protocol_options": {
+                        "connection_keepalive": { "interval": "10s", "timeout": "5s" },
+                    } },
+                },
+            },
+        })
+    }
+}
+
+fn from_ads() -> Value {
+    json!({ "resource_api_version": "V3", "initial_fetch_timeout": "0s", "ads": {} })
+}
+
+fn socket_address(at: &HostPort) -> Value {
+    json!({ "socket_address": { "address": at.host, "port_value": at.port } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        for (text, host, port) in [
+            ("xds:18000", "xds", 18_000),
+            ("10.0.0.1:1", "10.0.0.1", 1),
+            ("[::1]:2", "::1", 2),
+        ] {
+            let parsed: HostPort = text.parse().unwrap();
+            assert_eq!((parsed.host.as_str(), parsed.port), (host, port));
+        }
+        for text in ["xds", ":1", "xds:", "xds:x", "::1:2", "xds:70000"] {
+            assert!(
+                text.parse::<HostPort>()
+                    .unwrap_err()
+                    .contains("is not host:port")
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_resolved_and_addresses_are_not() {
+        let bootstrap = |xds: &str| Bootstrap {
+            mode: Mode::Delta,
+            node: "n".to_owned(),
+            xds: xds.parse().unwrap(),
+            admin: "127.0.0.1:0".parse().unwrap(),
+            listener: false,
+        };
+        let kind =
+            |xds| bootstrap(xds).document()["static_resources"]["clusters"][0]["type"].clone();
+        assert_eq!(kind("xds:1"), "STRICT_DNS");
+        assert_eq!(kind("127.0.0.1:1"), "STATIC");
+        assert!(
+            bootstrap("xds:1").document()["dynamic_resources"]
+                .get("lds_config")
+                .is_none()
+        );
+    }
+
+    /// The files in `envoy/` carry comments, which a command cannot write.
+    #[test]
+    fn the_bootstraps_kept_as_files_say_the_same() {
+        for (mode, text) in [
+            (
+                Mode::Delta,
+                include_str!("../../envoy/bootstrap-delta.yaml"),
+            ),
+            (Mode::Sotw, include_str!("../../envoy/bootstrap-sotw.yaml")),
+        ] {
+            let bootstrap = Bootstrap {
+                mode,
+                node: "envoy".to_owned(),
+                xds: "127.0.0.1:18000".parse().unwrap(),
+                admin: "127.0.0.1:9901".parse().unwrap(),
+                listener: true,
+            };
+            let file: Value = serde_saphyr::from_str(text).unwrap();
+            assert_eq!(file, bootstrap.document());
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! ECDS: the filter, its module and its configuration.
+
+use envoy_types::pb::envoy::config::core::v3::async_data_source::Specifier;
+use envoy_types::pb::envoy::config::core::v3::{
+    AsyncDataSource, DataSource, TypedExtensionConfig, data_source,
+};
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
+use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
+use envoy_types::pb::google::protobuf::StringValue;
+use sharding::FilterConfig;
+
+use super::{FILTER, any, bool_value};
+use crate::module::Module;
+
+const RUNTIME: &str = "envoy.wasm.runtime.v8";
+
+/// The filter under one assignment. Between assignments only `configuration`
+/// changes, so that Envoy keeps the VM and with it what the filter knows of
+/// open streams.
+pub(super) fn filter(module: &Module, assigned: &FilterConfig) -> TypedExtensionConfig {
+    let configuration = StringValue {
+        // Neither a map with odd keys nor a failing writer is involved, so this cannot fail; were it
+        // to, the filter would refuse the empty text and keep its last good state.
+        value: assigned.to_json().unwrap_or_default(),
+    };
+    let config = PluginConfig {
+        name: FILTER.to_owned(),
+        root_id: FILTER.to_owned(),
+        configuration: Some(any(&configuration)),
+        // A crashed VM answers 503 until it is up again; a request never passes it by.
+        failure_policy: FailurePolicy::FailReload.into(),
+        // Lets the filter wait for a request's body (Envoy >= 1.35).
+        allow_on_headers_stop_iteration: Some(bool_value(true)),
+        vm: Some(Vm::VmConfig(VmConfig {
+            vm_id: FILTER.to_owned(),
+            runtime: RUNTIME.to_owned(),
+            code: Some(AsyncDataSource {
+                specifier: Some(Specifier::Local(DataSource {
+                    specifier: Some(data_source::Specifier::Filename(
+                        module.path_on_proxy.clone(),
+                    )),
+                    ..DataSource::default()
+                })),
+            }),
+            ..VmConfig::default()
+        })),
+        ..PluginConfig::default()
+    };
+    TypedExtensionConfig {
+        name: FILTER.to_owned(),
+        typed_config: Some(any(&Wasm {
+            config: Some(config),
+        })),
+    }
+}

@@ -1,0 +1,131 @@
+//! The state file: the last [`FilterConfig`] that was handed out, so that a
+//! restart hands out the same one and the epoch never goes back.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sharding::{FilterConfig, FilterConfigError};
+use thiserror::Error;
+
+/// Why a state file cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// It cannot be read or written.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its content is not a state.
+    #[error("{path}: {source}", path = .path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FilterConfigError,
+    },
+}
+
+/// Reads the state; `None` when there is none yet.
+///
+/// # Errors
+/// When the file is there and cannot be read or understood.
+pub fn read(path: &Path) -> Result<Option<FilterConfig>, StateError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(StateError::Io {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    match FilterConfig::from_json(&bytes) {
+        Ok(decoded) => Ok(Some(decoded.config)),
+        Err(source) => Err(StateError::Content {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Replaces the state, atomically and durably: after a crash the file holds
+/// the old state or the new one.
+///
+/// # Errors
+/// When the folder or the disk refuses it; the old state is then still there.
+pub fn write(path: &Path, state: &FilterConfig) -> Result<(), StateError> {
+    replace(path, state).map_err(|source| StateError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn replace(path: &Path, state: &FilterConfig) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(state.to_json()?.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sharding::{Drain, FORMAT, Policy};
+
+    fn state(epoch: u64) -> FilterConfig {
+        FilterConfig {
+            format: FORMAT,
+            epoch,
+            cluster: "c".to_owned(),
+            policy: Policy::default(),
+            members: None,
+            drain: Drain::Hold,
+            key_rules: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        assert_eq!(read(&path).unwrap(), None);
+        for epoch in [1, 2] {
+            write(&path, &state(epoch)).unwrap();
+            assert_eq!(read(&path).unwrap(), Some(state(epoch)));
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_damaged_state_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        fs::write(&path, "{\"format\":1,\"ep").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("state.json: filter configuration is not readable"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_missing_folder_is_an_error_that_names_the_file() {
+        let error = write(Path::new("/nowhere/state.json"), &state(1)).unwrap_err();
+        assert!(
+            error.to_string().starts_with("/nowhere/state.json: "),
+            "{error}"
+        );
+    }
+}
