@@ -1,1 +1,37 @@
-//! Placeholder.
+//! Envoy HTTP filter (proxy-wasm): gives every request exactly one canonical
+//! shard key, says which member owns it, and refuses what cannot be routed, in
+//! the protocol of the caller.
+//!
+//! [`host`] is all that this crate knows of Envoy, and the only place with
+//! `unsafe`; the other modules are pure and run natively behind its trait.
+//! State is kept once for each VM ([`state::Vm`]); a request goes from
+//! [`headers`] through [`key`] to a verdict ([`request`]) or a refusal
+//! ([`refusal`], [`rpc`]).
+
+#![deny(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::panic,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::unimplemented
+    )
+)]
+
+pub mod headers;
+pub mod host;
+pub mod key;
+pub mod metrics;
+pub mod refusal;
+pub mod request;
+pub mod route;
+pub mod rpc;
+pub mod state;
+
+mod contexts;
+#[cfg(test)]
+mod mock;

@@ -1,0 +1,154 @@
+//! What the filter asks of its host. The rest of the crate sees only this
+//! trait, so that it can be tested natively.
+
+mod envoy;
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::rpc::Reply;
+
+pub use envoy::Envoy;
+
+/// Host calls that the filter needs, each mapped to one typed error.
+pub trait Host {
+    /// All headers of the current request in the layout that
+    /// [`RequestHeaders`](crate::headers::RequestHeaders) reads.
+    ///
+    /// # Errors
+    /// Outside the request-headers phase or when memory is short.
+    fn request_headers(&self) -> Result<Vec<u8>, HostError>;
+
+    /// Leaves exactly one header of that name in the current request.
+    ///
+    /// # Errors
+    /// Outside the request-headers phase.
+    fn set_request_header(&self, name: &str, value: &str) -> Result<(), HostError>;
+
+    /// Removes every header of that name from the current request.
+    ///
+    /// # Errors
+    /// Outside the request-headers phase.
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError>;
+
+    /// Sets the filter state `wasm.<name>` of the current request.
+    ///
+    /// # Errors
+    /// When the name is set already.
+    fn set_filter_state(&self, name: &str, value: &str) -> Result<(), HostError>;
+
+    /// Answers the current request in place of a server. Nothing of the
+    /// request goes further.
+    ///
+    /// # Errors
+    /// None that Envoy is known to have.
+    fn reply(&self, reply: &Reply) -> Result<(), HostError>;
+
+    /// The plugin configuration; only while a root context is configured.
+    ///
+    /// # Errors
+    /// At any other time.
+    fn plugin_configuration(&self) -> Result<Vec<u8>, HostError>;
+
+    /// Lets the current root context (that of the current request, during one)
+    /// tick; a period of zero ends it.
+    ///
+    /// # Errors
+    /// None that Envoy is known to have.
+    fn set_tick_period(&self, period: Duration) -> Result<(), HostError>;
+
+    /// The id of the counter of that name, which is one for the whole process.
+    ///
+    /// # Errors
+    /// None that Envoy is known to have.
+    fn define_counter(&self, name: &str) -> Result<u32, HostError>;
+
+    /// Adds to a counter. `amount` must not be 0.
+    ///
+    /// # Errors
+    /// For an id that is not defined.
+    fn add_to_counter(&self, id: u32, amount: u64) -> Result<(), HostError>;
+
+    /// Writes to the host's log.
+    fn log(&self, level: LogLevel, message: &str);
+}
+
+/// Levels of the host's log that the filter uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// For whoever looks closer.
+    Debug,
+    /// Rare and expected.
+    Info,
+    /// Somebody should look, nothing is broken.
+    Warn,
+    /// Something does not work.
+    Error,
+    /// The VM dies.
+    Critical,
+}
+
+/// A host call that was not answered with success: the status codes of the
+/// proxy-wasm ABI 0.2.1 (`proxy_result_t`), and our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// Status 1.
+    #[error("host call: not found")]
+    NotFound,
+    /// Status 2.
+    #[error("host call: bad argument")]
+    BadArgument,
+    /// Status 6.
+    #[error("host call: invalid memory access")]
+    InvalidMemoryAccess,
+    /// Status 7.
+    #[error("host call: empty")]
+    Empty,
+    /// Status 10.
+    #[error("host call: internal failure")]
+    InternalFailure,
+    /// Status 12.
+    #[error("host call: unimplemented")]
+    Unimplemented,
+    /// Any other.
+    #[error("host call: status {0}")]
+    Other(u32),
+    /// Success, but what came is not in the layout of the ABI.
+    #[error("host call: unreadable answer")]
+    Unreadable,
+}
+
+impl HostError {
+    /// Reads a status of the ABI.
+    ///
+    /// # Errors
+    /// Every status but 0.
+    pub fn check(status: u32) -> Result<(), Self> {
+        Err(match status {
+            0 => return Ok(()),
+            1 => Self::NotFound,
+            2 => Self::BadArgument,
+            6 => Self::InvalidMemoryAccess,
+            7 => Self::Empty,
+            10 => Self::InternalFailure,
+            12 => Self::Unimplemented,
+            other => Self::Other(other),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_status_0_is_success() {
+        assert_eq!(HostError::check(0), Ok(()));
+        for status in 1..200 {
+            assert!(HostError::check(status).is_err());
+        }
+        assert_eq!(HostError::check(9), Err(HostError::Other(9)));
+    }
+}

@@ -1,0 +1,193 @@
+//! The real host: Envoy's proxy-wasm ABI 0.2.1.
+//!
+//! The functions are declared here, because the SDK's wrappers read the status
+//! as a closed enum and panic on what they do not expect, and a panic costs
+//! the worker its VM. Here any 32-bit status is a value.
+
+#![allow(unsafe_code)]
+
+use std::ptr;
+use std::time::Duration;
+
+use super::{Host, HostError, LogLevel};
+use crate::headers;
+use crate::rpc::Reply;
+
+/// `proxy_map_type_t`: the headers of the request.
+const REQUEST_HEADERS: u32 = 0;
+/// `proxy_buffer_type_t`: the plugin configuration.
+const PLUGIN_CONFIGURATION: u32 = 7;
+/// `proxy_metric_type_t`: a counter.
+const COUNTER: u32 = 0;
+
+/// Envoy, as seen from inside a VM. Only ever called from a callback, so the
+/// host always knows the current context.
+#[derive(Debug, Clone, Copy)]
+pub struct Envoy;
+
+// Pointers and sizes as in the ABI: 32 bits each on wasm32. Natively these symbols do not exist; nothing there calls them.
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: u32, data: *const u8, size: usize) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer_type: u32,
+        start: usize,
+        max_size: usize,
+        return_data: *mut *mut u8,
+        return_size: *mut usize,
+    ) -> u32;
+    fn proxy_get_header_map_pairs(
+        map_type: u32,
+        return_data: *mut *mut u8,
+        return_size: *mut usize,
+    ) -> u32;
+    fn proxy_replace_header_map_value(
+        map_type: u32,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_remove_header_map_value(map_type: u32, name: *const u8, name_size: usize) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_define_metric(
+        metric_type: u32,
+        name: *const u8,
+        name_size: usize,
+        return_id: *mut u32,
+    ) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+}
+
+/// Calls a function that returns bytes, and takes ownership of them.
+fn returned_bytes(
+    call: impl FnOnce(*mut *mut u8, *mut usize) -> u32,
+) -> Result<Vec<u8>, HostError> {
+    let mut data: *mut u8 = ptr::null_mut();
+    let mut size: usize = 0;
+    HostError::check(call(&raw mut data, &raw mut size))?;
+    if data.is_null() || size == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: on success the host has called our exported `proxy_on_memory_allocate(size)` once for this answer, filled
+    // all of it, and keeps no reference. That function (the SDK's) leaks a boxed slice of `size` bytes of the global
+    // allocator, so this is the box that it leaked, and nobody else owns it.
+    let bytes = unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, size)) };
+    Ok(bytes.into_vec())
+}
+
+impl Host for Envoy {
+    fn request_headers(&self) -> Result<Vec<u8>, HostError> {
+        returned_bytes(|data, size| {
+            // SAFETY: both pointers are to live, writable locals of `returned_bytes`.
+            unsafe { proxy_get_header_map_pairs(REQUEST_HEADERS, data, size) }
+        })
+    }
+
+    fn set_request_header(&self, name: &str, value: &str) -> Result<(), HostError> {
+        // SAFETY: pointers and sizes are those of live slices; the host copies before it returns.
+        HostError::check(unsafe {
+            proxy_replace_header_map_value(
+                REQUEST_HEADERS,
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        })
+    }
+
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError> {
+        // SAFETY: pointer and size are those of a live slice; the host only reads it during the call.
+        HostError::check(unsafe {
+            proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len())
+        })
+    }
+
+    fn set_filter_state(&self, name: &str, value: &str) -> Result<(), HostError> {
+        // SAFETY: pointers and sizes are those of live slices; the host copies before it returns.
+        HostError::check(unsafe {
+            proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len())
+        })
+    }
+
+    fn reply(&self, reply: &Reply) -> Result<(), HostError> {
+        let pairs = reply
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let headers = headers::serialize(pairs);
+        // SAFETY: pointers and sizes are those of live slices; the host copies before it returns.
+        HostError::check(unsafe {
+            proxy_send_local_response(
+                u32::from(reply.status),
+                reply.details.as_ptr(),
+                reply.details.len(),
+                reply.body.as_ptr(),
+                reply.body.len(),
+                headers.as_ptr(),
+                headers.len(),
+                i32::from(reply.grpc_status),
+            )
+        })
+    }
+
+    fn plugin_configuration(&self) -> Result<Vec<u8>, HostError> {
+        returned_bytes(|data, size| {
+            // SAFETY: both pointers are to live, writable locals of `returned_bytes`. The largest 32-bit length that
+            // cannot overflow with a start of 0; the host clamps it.
+            unsafe {
+                proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, i32::MAX as usize, data, size)
+            }
+        })
+    }
+
+    fn set_tick_period(&self, period: Duration) -> Result<(), HostError> {
+        let milliseconds = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+        // SAFETY: takes no pointer.
+        HostError::check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
+    }
+
+    fn define_counter(&self, name: &str) -> Result<u32, HostError> {
+        let mut id = 0;
+        // SAFETY: pointer and size are those of a live slice; `id` is a live, writable local.
+        HostError::check(unsafe {
+            proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id)
+        })?;
+        Ok(id)
+    }
+
+    fn add_to_counter(&self, id: u32, amount: u64) -> Result<(), HostError> {
+        let offset = i64::try_from(amount).unwrap_or(i64::MAX);
+        // SAFETY: takes no pointer.
+        HostError::check(unsafe { proxy_increment_metric(id, offset) })
+    }
+
+    fn log(&self, level: LogLevel, message: &str) {
+        let level = match level {
+            LogLevel::Debug => 1,
+            LogLevel::Info => 2,
+            LogLevel::Warn => 3,
+            LogLevel::Error => 4,
+            LogLevel::Critical => 5,
+        };
+        // SAFETY: pointer and size are those of a live slice; the host only reads it during the call.
+        let _no_log_of_a_lost_log = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
+    }
+}

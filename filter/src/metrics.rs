@@ -1,0 +1,189 @@
+//! Counters, kept in the VM and added to Envoy's on a tick, so that a request
+//! costs no host call for them.
+//!
+//! Envoy shows them as `wasmcustom.<name>`, one for the whole process. The
+//! names are cut so that a tag regex can make a label of what stands behind
+//! `source.`, `mended.` or `refused.`.
+//!
+//! | name | counts |
+//! |---|---|
+//! | `yorkies.requests.source.header` | requests routed by the key in their header |
+//! | `yorkies.requests.source.fixed` | requests routed by the fixed key of their path's rule |
+//! | `yorkies.requests.source.any` | requests routed to any member, having no key |
+//! | `yorkies.requests.mended.spelling` | keys that were not in canonical spelling |
+//! | `yorkies.requests.mended.repeated` | requests with several key headers that mean the same |
+//! | `yorkies.requests.mended.project` | keys without a project that got that of `x-api-key` |
+//! | `yorkies.requests.refused.no_key` | requests that need a key and have none |
+//! | `yorkies.requests.refused.malformed` | requests whose key or `x-api-key` is malformed |
+//! | `yorkies.requests.refused.conflicting` | requests with several keys, or several `x-api-key`, that differ |
+//! | `yorkies.requests.refused.forged` | requests whose key is of another project than `x-api-key` |
+//! | `yorkies.requests.refused.unconfigured` | requests before the first good configuration |
+//! | `yorkies.requests.refused.host` | requests for which a host call failed |
+//! | `yorkies.config.updates` | configurations taken over |
+//! | `yorkies.config.rejected` | configurations that could not be read |
+//! | `yorkies.config.stale` | configurations older than the one in use |
+//! | `yorkies.config.ignored_fields` | fields of configurations that this version does not know |
+//! | `yorkies.host.errors` | host calls that failed without harm to a request |
+//!
+//! A request is in exactly one of `source` and `refused`, and can be in
+//! several of `mended`. The `config` counters count once for each VM: every
+//! worker, and the main thread, which runs the filter but no requests.
+
+use std::cell::{Cell, OnceCell};
+
+use crate::host::{Host, HostError};
+
+/// One counter; see the table of this module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the table says it
+pub enum Counter {
+    SourceHeader,
+    SourceFixed,
+    SourceAny,
+    MendedSpelling,
+    MendedRepeated,
+    MendedProject,
+    RefusedNoKey,
+    RefusedMalformed,
+    RefusedConflicting,
+    RefusedForged,
+    RefusedUnconfigured,
+    RefusedHost,
+    ConfigUpdates,
+    ConfigRejected,
+    ConfigStale,
+    ConfigIgnoredFields,
+    HostErrors,
+}
+
+/// In the order of [`Counter`].
+const NAMES: [&str; 17] = [
+    "yorkies.requests.source.header",
+    "yorkies.requests.source.fixed",
+    "yorkies.requests.source.any",
+    "yorkies.requests.mended.spelling",
+    "yorkies.requests.mended.repeated",
+    "yorkies.requests.mended.project",
+    "yorkies.requests.refused.no_key",
+    "yorkies.requests.refused.malformed",
+    "yorkies.requests.refused.conflicting",
+    "yorkies.requests.refused.forged",
+    "yorkies.requests.refused.unconfigured",
+    "yorkies.requests.refused.host",
+    "yorkies.config.updates",
+    "yorkies.config.rejected",
+    "yorkies.config.stale",
+    "yorkies.config.ignored_fields",
+    "yorkies.host.errors",
+];
+
+/// The counters of one VM.
+#[derive(Debug)]
+pub struct Metrics {
+    pending: [Cell<u64>; NAMES.len()],
+    ids: OnceCell<[u32; NAMES.len()]>,
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            pending: [const { Cell::new(0) }; NAMES.len()],
+            ids: OnceCell::new(),
+        }
+    }
+
+    /// Adds to a counter.
+    pub fn add(&self, counter: Counter, amount: u64) {
+        if let Some(pending) = self.pending.get(counter as usize) {
+            pending.set(pending.get().saturating_add(amount));
+        }
+    }
+
+    /// Brings what has gathered to the host. What does not arrive stays for
+    /// the next time.
+    ///
+    /// # Errors
+    /// The first call that fails.
+    pub fn flush(&self, host: &impl Host) -> Result<(), HostError> {
+        let ids = self.ids(host)?;
+        for (pending, id) in self.pending.iter().zip(ids) {
+            let amount = pending.get();
+            if amount > 0 {
+                host.add_to_counter(*id, amount)?;
+                pending.set(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the counters known to the host, so that they show before they
+    /// count.
+    ///
+    /// # Errors
+    /// The first call that fails.
+    pub fn define(&self, host: &impl Host) -> Result<(), HostError> {
+        self.ids(host).map(|_| ())
+    }
+
+    fn ids(&self, host: &impl Host) -> Result<&[u32; NAMES.len()], HostError> {
+        if let Some(ids) = self.ids.get() {
+            return Ok(ids);
+        }
+        let mut ids = [0; NAMES.len()];
+        for (id, name) in ids.iter_mut().zip(NAMES) {
+            *id = host.define_counter(name)?;
+        }
+        Ok(self.ids.get_or_init(|| ids))
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mock::MockHost;
+
+    #[test]
+    fn the_table_names_every_counter_once() {
+        let source = include_str!("metrics.rs");
+        for name in NAMES {
+            assert_eq!(
+                source.matches(&format!("| `{name}` |")).count(),
+                1,
+                "{name}"
+            );
+        }
+        assert_eq!(Counter::HostErrors as usize, NAMES.len() - 1);
+    }
+
+    #[test]
+    fn nothing_reaches_the_host_before_the_flush_and_all_of_it_then() {
+        let host = MockHost::default();
+        let metrics = Metrics::new();
+        metrics.add(Counter::SourceHeader, 1);
+        metrics.add(Counter::SourceHeader, 2);
+        assert_eq!(host.counter("yorkies.requests.source.header"), 0);
+        metrics.flush(&host).unwrap();
+        metrics.flush(&host).unwrap();
+        assert_eq!(host.counter("yorkies.requests.source.header"), 3);
+    }
+
+    #[test]
+    fn what_does_not_arrive_is_kept() {
+        let host = MockHost::default();
+        let metrics = Metrics::new();
+        metrics.add(Counter::SourceAny, 5);
+        host.fail_with(HostError::InternalFailure);
+        assert_eq!(metrics.flush(&host), Err(HostError::InternalFailure));
+        host.recover();
+        metrics.flush(&host).unwrap();
+        assert_eq!(host.counter("yorkies.requests.source.any"), 5);
+    }
+}

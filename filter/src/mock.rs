@@ -1,0 +1,162 @@
+//! A host that remembers what it was asked, and does to the headers what
+//! Envoy does.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::headers::serialize;
+use crate::host::{Host, HostError, LogLevel};
+use crate::rpc::Reply;
+
+#[derive(Debug, Default)]
+pub(crate) struct MockHost {
+    headers: RefCell<Vec<(String, Vec<u8>)>>,
+    configuration: RefCell<Vec<u8>>,
+    filter_state: RefCell<BTreeMap<String, String>>,
+    replies: RefCell<Vec<Reply>>,
+    counters: RefCell<Vec<(String, u64)>>,
+    tick_periods: RefCell<Vec<Duration>>,
+    logs: RefCell<Vec<(LogLevel, String)>>,
+    calls: Cell<usize>,
+    failure: Cell<Option<HostError>>,
+}
+
+impl MockHost {
+    /// The next request.
+    pub(crate) fn request<V: AsRef<[u8]>>(&self, headers: &[(&str, V)]) {
+        let headers = headers.iter();
+        self.headers.replace(
+            headers
+                .map(|(name, value)| ((*name).to_owned(), value.as_ref().to_vec()))
+                .collect(),
+        );
+        self.filter_state.borrow_mut().clear();
+        self.replies.borrow_mut().clear();
+        self.calls.set(0);
+    }
+
+    pub(crate) fn configuration(&self, json: &str) {
+        self.configuration.replace(json.as_bytes().to_vec());
+    }
+
+    pub(crate) fn fail_with(&self, error: HostError) {
+        self.failure.set(Some(error));
+    }
+
+    pub(crate) fn recover(&self) {
+        self.failure.set(None);
+    }
+
+    /// Every value of a request header.
+    pub(crate) fn values(&self, name: &str) -> Vec<String> {
+        let headers = self.headers.borrow();
+        let named = headers.iter().filter(|(other, _)| other == name);
+        named
+            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+            .collect()
+    }
+
+    pub(crate) fn filter_state(&self, name: &str) -> Option<String> {
+        self.filter_state.borrow().get(name).cloned()
+    }
+
+    pub(crate) fn reply(&self) -> Option<Reply> {
+        assert!(self.replies.borrow().len() < 2, "replied twice");
+        self.replies.borrow().first().cloned()
+    }
+
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        let counters = self.counters.borrow();
+        let counter = counters.iter().find(|(other, _)| other == name);
+        counter.map_or(0, |(_, value)| *value)
+    }
+
+    /// Host calls since the request began.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.get()
+    }
+
+    pub(crate) fn tick_period(&self) -> Option<Duration> {
+        self.tick_periods.borrow().last().copied()
+    }
+
+    pub(crate) fn logged(&self, level: LogLevel) -> Vec<String> {
+        let logs = self.logs.borrow();
+        let of_level = logs.iter().filter(|(other, _)| *other == level);
+        of_level.map(|(_, message)| message.clone()).collect()
+    }
+
+    fn called(&self) -> Result<(), HostError> {
+        self.calls.set(self.calls.get() + 1);
+        self.failure.get().map_or(Ok(()), Err)
+    }
+}
+
+impl Host for MockHost {
+    fn request_headers(&self) -> Result<Vec<u8>, HostError> {
+        self.called()?;
+        let headers = self.headers.borrow();
+        let pairs = headers.iter();
+        Ok(serialize(
+            pairs.map(|(name, value)| (name.as_bytes(), value.as_slice())),
+        ))
+    }
+
+    fn set_request_header(&self, name: &str, value: &str) -> Result<(), HostError> {
+        self.called()?;
+        let mut headers = self.headers.borrow_mut();
+        headers.retain(|(other, _)| other != name);
+        headers.push((name.to_owned(), value.as_bytes().to_vec()));
+        Ok(())
+    }
+
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError> {
+        self.called()?;
+        self.headers.borrow_mut().retain(|(other, _)| other != name);
+        Ok(())
+    }
+
+    fn set_filter_state(&self, name: &str, value: &str) -> Result<(), HostError> {
+        self.called()?;
+        let mut state = self.filter_state.borrow_mut();
+        state.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    fn reply(&self, reply: &Reply) -> Result<(), HostError> {
+        self.replies.borrow_mut().push(reply.clone());
+        self.called()
+    }
+
+    fn plugin_configuration(&self) -> Result<Vec<u8>, HostError> {
+        self.called()?;
+        Ok(self.configuration.borrow().clone())
+    }
+
+    fn set_tick_period(&self, period: Duration) -> Result<(), HostError> {
+        self.called()?;
+        self.tick_periods.borrow_mut().push(period);
+        Ok(())
+    }
+
+    fn define_counter(&self, name: &str) -> Result<u32, HostError> {
+        self.called()?;
+        let mut counters = self.counters.borrow_mut();
+        counters.push((name.to_owned(), 0));
+        Ok(counters.len() as u32 - 1)
+    }
+
+    fn add_to_counter(&self, id: u32, amount: u64) -> Result<(), HostError> {
+        self.called()?;
+        assert_ne!(amount, 0, "Envoy refuses to add nothing to a counter");
+        let mut counters = self.counters.borrow_mut();
+        let counter = counters.get_mut(id as usize).ok_or(HostError::NotFound)?;
+        counter.1 += amount;
+        Ok(())
+    }
+
+    fn log(&self, level: LogLevel, message: &str) {
+        self.logs.borrow_mut().push((level, message.to_owned()));
+    }
+}
