@@ -20,6 +20,7 @@
 )]
 
 mod assignment;
+mod field;
 mod filter_config;
 mod hash;
 mod headers;
@@ -32,6 +33,7 @@ mod rules;
 mod yorkie;
 
 pub use assignment::{Assignment, Owner};
+pub use field::{Field, FieldPath, FieldPathError, MAX_FIELD_DEPTH};
 pub use filter_config::{Decoded, Drain, FORMAT, FilterConfig, FilterConfigError};
 pub use hash::{murmur2, xxh64};
 pub use headers::{API_KEY, SHARD_EPOCH, SHARD_KEY, SHARD_OWNER};
