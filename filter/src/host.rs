@@ -14,7 +14,8 @@ pub use envoy::Envoy;
 /// Host calls that the filter needs, each mapped to one typed error.
 pub trait Host {
     /// All headers of the current request in the layout that
-    /// [`RequestHeaders`](crate::headers::RequestHeaders) reads.
+    /// [`RequestHeaders`](crate::headers::RequestHeaders) reads. One call for
+    /// all: Envoy's getter of a single header shows only its first value.
     ///
     /// # Errors
     /// Outside the request-headers phase or when memory is short.

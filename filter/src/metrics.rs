@@ -1,9 +1,11 @@
 //! Counters, kept in the VM and added to Envoy's on a tick, so that a request
 //! costs no host call for them.
 //!
-//! Envoy shows them as `wasmcustom.<name>`, one for the whole process. The
-//! names are cut so that a tag regex can make a label of what stands behind
-//! `source.`, `mended.` or `refused.`.
+//! Envoy shows them as `wasmcustom.<name>`, one for the whole process, and to
+//! Prometheus without that prefix. The names are cut so that an entry of
+//! `stats_tags` can make a label of what stands behind `source.`, `mended.` or
+//! `refused.`: with `^wasmcustom\.yorkies\.requests\.source(\.(\w+))$` the first
+//! three become one `yorkies_requests_source`.
 //!
 //! | name | counts |
 //! |---|---|

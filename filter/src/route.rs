@@ -84,7 +84,8 @@ impl Vm {
 
     fn refuse(&self, host: &impl Host, protocol: Protocol, refusal: &Refusal) -> Flow {
         self.metrics.add(refusal.counter(), 1);
-        // The reply passes the response side of all filters, so that Envoy's CORS filter adds its headers to it.
+        // The reply passes the response side of all filters. So Envoy's CORS filter adds its headers to it, if it stands
+        // in front and the route from before our annotations is not a direct response (seen on 1.40).
         let message = refusal.to_string();
         let reply = Reply::refusal(protocol, refusal.code(), &message, refusal.details());
         self.note(host.reply(&reply));

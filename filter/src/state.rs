@@ -103,6 +103,8 @@ impl Vm {
                     LogLevel::Error,
                     &format!("yorkies: configuration rejected, {kept}: {error}"),
                 );
+                // A VM that refuses never ticks: this is its only chance to be counted.
+                self.note(self.metrics.flush(host));
                 return self.current.borrow().is_some();
             }
         };

@@ -29,6 +29,7 @@ fn a_fresh_vm_refuses_what_it_cannot_read() {
         let host = MockHost::default();
         assert!(!configure(&Vm::new(), &host, 1, json));
         assert_eq!(host.logged(LogLevel::Error).len(), 1);
+        assert_eq!(host.counter("yorkies.config.rejected"), 1);
     }
 }
 
@@ -119,5 +120,5 @@ fn a_host_that_fails_at_everything_leaves_a_vm_that_says_so() {
     assert!(!configure(&vm, &host, 1, GOOD));
     host.recover();
     assert!(configure(&vm, &host, 2, GOOD));
-    assert_eq!(count(&vm, &host, "yorkies.host.errors"), 2);
+    assert_eq!(count(&vm, &host, "yorkies.host.errors"), 3);
 }
