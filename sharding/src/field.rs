@@ -146,7 +146,11 @@ mod tests {
 
     #[test]
     fn a_path_reads_back_as_itself() {
-        for text in ["client_key=1", "change_pack=2.document_key=1", "a=536870911"] {
+        for text in [
+            "client_key=1",
+            "change_pack=2.document_key=1",
+            "a=536870911",
+        ] {
             let path: FieldPath = text.parse().unwrap();
             assert_eq!(path.to_string(), text);
         }
@@ -155,24 +159,44 @@ mod tests {
     #[test]
     fn a_field_has_both_its_json_names_and_no_other() {
         let path: FieldPath = "change_pack=2".parse().unwrap();
-        let [field] = path.fields() else { panic!("{path}") };
+        let [field] = path.fields() else {
+            panic!("{path}")
+        };
         assert!(field.is_named("change_pack") && field.is_named("changePack"));
         assert!(!field.is_named("changepack") && !field.is_named("ChangePack"));
     }
 
     #[test]
     fn json_names_are_those_of_protobuf() {
-        for (name, json_name) in [("a", "a"), ("a_b", "aB"), ("a__b_", "aB"), ("aB_c1", "aBC1")] {
+        for (name, json_name) in [
+            ("a", "a"),
+            ("a_b", "aB"),
+            ("a__b_", "aB"),
+            ("aB_c1", "aBC1"),
+        ] {
             assert_eq!(lower_camel_case(name), json_name);
         }
     }
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for text in ["", "a", "a=0", "=1", "1a=1", "a=1.", "a=536870912", "a=x", "a b=1"] {
-            assert_eq!(text.parse::<FieldPath>(), Err(FieldPathError(text.to_owned())));
+        for text in [
+            "",
+            "a",
+            "a=0",
+            "=1",
+            "1a=1",
+            "a=1.",
+            "a=536870912",
+            "a=x",
+            "a b=1",
+        ] {
+            assert_eq!(
+                text.parse::<FieldPath>(),
+                Err(FieldPathError(text.to_owned()))
+            );
         }
-        let deep = vec!["a=1"; MAX_FIELD_DEPTH + 1].join(".");
+        let deep = ["a=1"; MAX_FIELD_DEPTH + 1].join(".");
         assert!(deep.parse::<FieldPath>().is_err());
     }
 }

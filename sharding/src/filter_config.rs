@@ -205,11 +205,8 @@ mod tests {
     #[test]
     fn own_rules_come_before_the_built_in_ones() {
         let mut config = config();
-        config.key_rules = vec![KeyRule {
-            path: "/auth/*".to_owned().try_into().unwrap(),
-            resource: None,
-            no_key: NoKey::Any,
-        }];
+        let path = "/auth/*".to_owned().try_into().unwrap();
+        config.key_rules = vec![KeyRule::unkeyed(path, NoKey::Any)];
         assert_eq!(config.rules().find(b"/auth/login").no_key, NoKey::Any);
     }
 }

@@ -42,5 +42,7 @@ pub use maglev::{MAX_TABLE_SIZE, Maglev};
 pub use member::{MAX_MEMBERS, Member, Roster, RosterError};
 pub use policy::{HashFunction, MAX_RING_SIZE, Policy, PolicyError};
 pub use ring::{HashRing, RingEntry};
-pub use rules::{KeyRule, NoKey, PathPattern, RuleError, Rules};
+pub use rules::{
+    KeyRule, KeySource, Kind, NoKey, PathPattern, ProjectSource, RuleError, Rules, Variables,
+};
 pub use yorkie::{AUTH_SESSION_KEY, yorkie_rules};

@@ -1,36 +1,103 @@
-//! Which requests carry which kind of key: rules as data, so that any document
-//! server can be routed.
+//! Which requests carry which key and where: rules as data, so that any
+//! document server can be routed.
 
-use std::collections::HashMap;
+mod path;
+mod table;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::field::FieldPath;
 use crate::key::Resource;
 
-/// What the router knows of the requests to one path or below it.
+pub use path::{PathPattern, Variables};
+pub use table::Rules;
+
+/// What the router knows of the requests to one path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRule {
     /// The requests that it is for.
     pub path: PathPattern,
-    /// What the key names; absent: the request has no key of its own and
-    /// whatever its header says is ignored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How long they stay open.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub kind: Kind,
+    /// What the key in the header names, and those of the request line;
+    /// absent: the request has no key and whatever its header says is ignored.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub resource: Option<Resource>,
+    /// Where the key is when it is not in the header: the first that the
+    /// request has.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub keys: Vec<KeySource>,
+    /// Where the project of such a key is: the first that the request has,
+    /// before its `x-api-key` and the default project.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub projects: Vec<ProjectSource>,
+    /// Where the response says the id of the document, so that later calls that
+    /// only have the id find its key.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub learn: Option<FieldPath>,
+    /// Whether only servers of the cluster may call: those that know the
+    /// cluster secret, or come by an internal listener.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub internal: bool,
     /// What to do with a request that carries no key.
     #[serde(default)]
     pub no_key: NoKey,
 }
 
-/// The path of a request, without its query: exactly this one, or, with a `*`
-/// at the end, every path that begins so.
+/// How long a request stays open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One answer, soon.
+    #[default]
+    Unary,
+    /// Answers until somebody ends it.
+    ServerStream,
+}
+
+/// A place for the key of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum PathPattern {
-    /// Exactly this path.
-    Exact(String),
-    /// Every path that starts with this text.
-    Prefix(String),
+#[serde(rename_all = "snake_case")]
+pub enum KeySource {
+    /// Field of the message with a document key.
+    Document(FieldPath),
+    /// Field of the message with a channel key.
+    Channel(FieldPath),
+    /// Field of the message with a client key.
+    Client(FieldPath),
+    /// Field of the message with a document id, whose key may have been
+    /// learned.
+    DocumentId(FieldPath),
+    /// Variable of the path template.
+    Path(String),
+    /// Query parameter.
+    Query(String),
+    /// Request header.
+    Header(String),
+}
+
+/// A place for the project of a request's key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProjectSource {
+    /// Field of the message with the project's public key.
+    PublicKey(FieldPath),
+    /// Field of the message with the project's name; its public key is
+    /// configured.
+    Name(FieldPath),
+    /// Field of the message with the project's id; its public key is
+    /// configured.
+    Id(FieldPath),
+    /// The secret key in `authorization`; the public key is configured.
+    Credentials,
+    /// Variable of the path template.
+    Path(String),
+    /// Query parameter.
+    Query(String),
+    /// Request header.
+    Header(String),
 }
 
 /// The answer for a request without a key.
@@ -42,6 +109,9 @@ pub enum NoKey {
     Reject,
     /// Routed to any member: it does not matter which.
     Any,
+    /// Routed by its project alone, so that calls of one project meet; refused
+    /// when the project is not known either.
+    Project,
     /// Routed by this text as it stands, outside the grammar of shard keys.
     Fixed(String),
 }
@@ -52,170 +122,154 @@ pub enum NoKey {
 pub enum RuleError {
     /// Not a path.
     #[error(
-        "path pattern {0:?} is not usable: expected a path that starts with \"/\", with \"*\" only at its end"
+        "path pattern {0:?} is not usable: expected a path that starts with \"/\", with {{variables}} as whole segments or \"*\" at its end"
     )]
     Path(String),
     /// A fixed key that no header can carry.
     #[error("fixed key {0:?} is not usable: expected visible ASCII characters")]
     FixedKey(String),
+    /// A variable that the path does not have.
+    #[error("path {path:?} has no variable {variable:?}")]
+    Variable {
+        /// The rule's path.
+        path: String,
+        /// What it names.
+        variable: String,
+    },
+    /// Keys for requests that are said to have none.
+    #[error("the rule for {0:?} has keys but no resource: say what they name")]
+    NoResource(String),
 }
 
 impl KeyRule {
+    /// A rule for requests that have no key.
+    #[must_use]
+    pub fn unkeyed(path: PathPattern, no_key: NoKey) -> Self {
+        Self {
+            path,
+            kind: Kind::Unary,
+            resource: None,
+            keys: Vec::new(),
+            projects: Vec::new(),
+            learn: None,
+            internal: false,
+            no_key,
+        }
+    }
+
+    /// A rule for requests whose key names such a resource, and which are
+    /// refused without one.
+    #[must_use]
+    pub fn keyed(path: PathPattern, resource: Resource) -> Self {
+        Self {
+            resource: Some(resource),
+            ..Self::unkeyed(path, NoKey::Reject)
+        }
+    }
+
     /// Checks what the types alone cannot.
     ///
     /// # Errors
-    /// A fixed key that no header can carry.
+    /// The first part that could never work.
     pub fn check(&self) -> Result<(), RuleError> {
-        match &self.no_key {
-            NoKey::Fixed(key) if key.is_empty() || !key.bytes().all(|b| b.is_ascii_graphic()) => {
-                Err(RuleError::FixedKey(key.clone()))
-            }
-            _ => Ok(()),
+        if let NoKey::Fixed(key) = &self.no_key
+            && (key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            return Err(RuleError::FixedKey(key.clone()));
+        }
+        if self.resource.is_none() && !self.keys.is_empty() {
+            return Err(RuleError::NoResource(self.path.to_string()));
+        }
+        let keys = self.keys.iter().filter_map(|source| match source {
+            KeySource::Path(variable) => Some(variable),
+            _ => None,
+        });
+        let projects = self.projects.iter().filter_map(|source| match source {
+            ProjectSource::Path(variable) => Some(variable),
+            _ => None,
+        });
+        match keys.chain(projects).find(|name| !self.path.has(name)) {
+            None => Ok(()),
+            Some(variable) => Err(RuleError::Variable {
+                path: self.path.to_string(),
+                variable: variable.clone(),
+            }),
         }
     }
-}
 
-impl TryFrom<String> for PathPattern {
-    type Error = RuleError;
-
-    fn try_from(text: String) -> Result<Self, RuleError> {
-        let (path, is_prefix) = match text.strip_suffix('*') {
-            Some(path) => (path, true),
-            None => (text.as_str(), false),
-        };
-        if !path.starts_with('/') || path.contains(['*', '?', '#']) {
-            return Err(RuleError::Path(text));
-        }
-        Ok(if is_prefix {
-            Self::Prefix(path.to_owned())
-        } else {
-            Self::Exact(path.to_owned())
-        })
-    }
-}
-
-impl From<PathPattern> for String {
-    fn from(pattern: PathPattern) -> Self {
-        match pattern {
-            PathPattern::Exact(path) => path,
-            PathPattern::Prefix(path) => path + "*",
-        }
-    }
-}
-
-/// Rules made ready for look-up: the exact path first, then the longest
-/// prefix, then the default (a document key in the header, else refused).
-#[derive(Debug, Clone)]
-pub struct Rules {
-    exact: HashMap<String, KeyRule>,
-    /// Longest first.
-    prefixes: Vec<(String, KeyRule)>,
-    default: KeyRule,
-}
-
-impl Rules {
-    /// Collects rules; a later rule replaces an earlier one of the same path.
+    /// Whether the header alone cannot tell what its key names: the message may
+    /// name a document, whose key can have dots, or a channel, which is cut at
+    /// the first.
     #[must_use]
-    pub fn new(rules: impl IntoIterator<Item = KeyRule>) -> Self {
-        let mut exact = HashMap::new();
-        let mut by_prefix = HashMap::new();
-        for rule in rules {
-            match &rule.path {
-                PathPattern::Exact(path) => exact.insert(path.clone(), rule),
-                PathPattern::Prefix(path) => by_prefix.insert(path.clone(), rule),
-            };
-        }
-        let mut prefixes: Vec<_> = by_prefix.into_iter().collect();
-        prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-        Self {
-            exact,
-            prefixes,
-            default: KeyRule {
-                path: PathPattern::Prefix("/".to_owned()),
-                resource: Some(Resource::Document),
-                no_key: NoKey::Reject,
-            },
-        }
+    pub fn is_ambiguous(&self) -> bool {
+        let names = |wanted: fn(&KeySource) -> bool| self.keys.iter().any(wanted);
+        names(|source| matches!(source, KeySource::Channel(_)))
+            && names(|source| !matches!(source, KeySource::Channel(_)))
     }
+}
 
-    /// The rule for a request's `:path`; its query is ignored.
-    #[must_use]
-    pub fn find(&self, path: &[u8]) -> &KeyRule {
-        let Ok(path) = std::str::from_utf8(path) else {
-            return &self.default;
-        };
-        let path = path.split(['?', '#']).next().unwrap_or_default();
-        self.exact
-            .get(path)
-            .or_else(|| {
-                let (_, rule) = self
-                    .prefixes
-                    .iter()
-                    .find(|(prefix, _)| path.starts_with(prefix.as_str()))?;
-                Some(rule)
-            })
-            .unwrap_or(&self.default)
-    }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn rule(path: &str, no_key: NoKey) -> KeyRule {
-        KeyRule {
-            path: path.to_owned().try_into().unwrap(),
-            resource: None,
-            no_key,
+    fn rule(json: &str) -> KeyRule {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_rule_reads_back_from_its_text() {
+        for text in [
+            r#"{"path":"/x/*","resource":"channel","no_key":{"fixed":"k"}}"#,
+            r#"{"path":"/s/Watch","kind":"server_stream","resource":"document","keys":[{"document_id":"resources=2.document=1.document_id=1"},{"channel":"resources=2.channel=2.channel_key=1"}],"no_key":"reject"}"#,
+            r#"{"path":"/v1/{p}/{d}","resource":"document","keys":[{"path":"d"},{"query":"doc"},{"header":"x-doc"}],"projects":[{"path":"p"},"credentials",{"name":"project_name=1"}],"learn":"document_id=1","internal":true,"no_key":"project"}"#,
+        ] {
+            let rule = rule(text);
+            assert_eq!(serde_json::to_string(&rule).unwrap(), text);
+            assert_eq!(rule.check(), Ok(()));
         }
     }
 
-    fn fixed(text: &str) -> NoKey {
-        NoKey::Fixed(text.to_owned())
-    }
-
     #[test]
-    fn the_exact_path_wins_then_the_longest_prefix_then_the_default() {
-        let rules = Rules::new([
-            rule("/a/*", fixed("short")),
-            rule("/a/b/*", fixed("long")),
-            rule("/a/b/c", NoKey::Any),
-        ]);
-        assert_eq!(rules.find(b"/a/b/c").no_key, NoKey::Any);
-        assert_eq!(rules.find(b"/a/b/c?x=/a/").no_key, NoKey::Any);
-        assert_eq!(rules.find(b"/a/b/c/d").no_key, fixed("long"));
-        assert_eq!(rules.find(b"/a/x").no_key, fixed("short"));
-        assert_eq!(rules.find(b"/b").no_key, NoKey::Reject);
-        assert_eq!(rules.find(b"/a/\xff").no_key, NoKey::Reject);
-    }
-
-    #[test]
-    fn a_later_rule_replaces_an_earlier_one() {
-        let rules = Rules::new([rule("/a", NoKey::Any), rule("/a", fixed("x"))]);
-        assert_eq!(rules.find(b"/a").no_key, fixed("x"));
-    }
-
-    #[test]
-    fn rules_read_back_from_their_text() {
-        let text = r#"{"path":"/x/*","resource":"channel","no_key":{"fixed":"k"}}"#;
-        let rule: KeyRule = serde_json::from_str(text).unwrap();
-        assert_eq!(serde_json::to_string(&rule).unwrap(), text);
-        assert_eq!(rule.check(), Ok(()));
-    }
-
-    #[test]
-    fn unusable_rules_are_refused() {
-        for path in ["", "x", "/a*b", "/a?b", "*"] {
-            assert_eq!(
-                PathPattern::try_from(path.to_owned()),
-                Err(RuleError::Path(path.to_owned()))
-            );
+    fn rules_that_could_never_work_are_refused() {
+        for (text, message) in [
+            (r#"{"path":"/","no_key":{"fixed":""}}"#, "fixed key \"\""),
+            (
+                r#"{"path":"/","no_key":{"fixed":"a b"}}"#,
+                "fixed key \"a b\"",
+            ),
+            (
+                r#"{"path":"/{a}","resource":"document","keys":[{"path":"b"}]}"#,
+                "path \"/{a}\" has no variable \"b\"",
+            ),
+            (
+                r#"{"path":"/a","resource":"document","projects":[{"path":"b"}]}"#,
+                "path \"/a\" has no variable \"b\"",
+            ),
+            (
+                r#"{"path":"/a","keys":[{"query":"b"}]}"#,
+                "the rule for \"/a\" has keys but no resource",
+            ),
+        ] {
+            let error = rule(text).check().unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
         }
-        for key in ["", "a b", "é"] {
-            assert_eq!(
-                rule("/", fixed(key)).check(),
-                Err(RuleError::FixedKey(key.to_owned()))
-            );
-        }
+    }
+
+    #[test]
+    fn only_documents_and_channels_together_are_ambiguous() {
+        let ambiguous = |keys: &str| {
+            rule(&format!(
+                r#"{{"path":"/a","resource":"document","keys":[{keys}]}}"#
+            ))
+            .is_ambiguous()
+        };
+        assert!(ambiguous(r#"{"document_id":"a=1"},{"channel":"b=2"}"#));
+        assert!(!ambiguous(r#"{"document_id":"a=1"},{"document":"b=2"}"#));
+        assert!(!ambiguous(r#"{"channel":"b=2"}"#));
+        assert!(!ambiguous(""));
     }
 }
