@@ -1,16 +1,18 @@
 # Everything a person types. `make` alone lists it.
 
 WASM_TARGET := wasm32-wasip1
-MODULE      := target/$(WASM_TARGET)/filter/yorkies_filter.wasm
+TARGET      := $(or $(CARGO_TARGET_DIR),target)
+# As the linker leaves them; what is shipped and benched is made from these.
+LINKED      := $(TARGET)/$(WASM_TARGET)/filter
 # Every Envoy that the router supports; the newest, in envoy/VERSION, is the one the tests run on.
 ENVOYS      := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check audit bench build toolchain node clean
+.PHONY: help demo up test matrix check audit bench build filter toolchain node clean
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: build node ## Route documents through a real Envoy, add a server, show what moves, stop
 	@cargo run -q --release -p yorkies-tests --bin demo
@@ -39,9 +41,13 @@ audit: ## Licences, duplicate and unused dependencies (needs cargo-deny and carg
 bench: toolchain ## Time to build the tables
 	cargo bench -p sharding
 
-build: toolchain ## The server (release) and the filter
+build: filter ## The server (release) and the filter
 	cargo build -q --release -p xds-server
+
+filter: toolchain ## The filter's module: target/filter/yorkies-filter-HASH.wasm, and a link to it without the hash
 	cargo build -q -p yorkies-filter --target $(WASM_TARGET) --profile filter
+	cargo run -q -p filter-module -- $(LINKED)/yorkies_filter.wasm \
+	  --keep filter/callbacks.txt --out $(TARGET)/filter
 
 toolchain:
 	@command -v rustup >/dev/null || { echo "rustup is missing: install it from https://rustup.rs"; exit 1; }
