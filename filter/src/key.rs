@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use sharding::{KeyError, MAX_KEY_LEN, Resource, SHARD_KEY, ShardKey};
+use sharding::{KeyError, Resource, SHARD_KEY, ShardKey, canonical_project};
 
 use crate::headers::Values;
 use crate::refusal::Refusal;
@@ -116,7 +116,7 @@ fn only_project<'a>(values: &Values<'a>) -> Result<Option<Cow<'a, str>>, Refusal
 }
 
 fn canonical(value: &[u8], resource: Resource) -> Result<Key<'_>, KeyError> {
-    if is_plain_key(value, resource)
+    if ShardKey::is_plain(value, resource)
         && let Ok(text) = std::str::from_utf8(value)
     {
         return Ok(Key::AsIs(text));
@@ -126,41 +126,6 @@ fn canonical(value: &[u8], resource: Resource) -> Result<Key<'_>, KeyError> {
         Ok(text) if text == key.as_str() => Key::AsIs(text),
         _ => Key::Made(key),
     })
-}
-
-/// The project that an `x-api-key` names, spelled as in a canonical key.
-fn canonical_project(value: &[u8]) -> Result<Cow<'_, str>, KeyError> {
-    let text = match std::str::from_utf8(value) {
-        Ok(text) => Cow::Borrowed(text),
-        // As in the grammar of shard keys: what is not UTF-8 is Latin-1.
-        Err(_) => Cow::Owned(value.iter().copied().map(char::from).collect()),
-    };
-    if value.len() < MAX_KEY_LEN && value.iter().copied().all(is_unreserved) {
-        return Ok(text);
-    }
-    // Its key stands for any: only the project is looked at.
-    let key = ShardKey::from_halves(&text, "any", Resource::Document)?;
-    Ok(Cow::Owned(key.project().to_owned()))
-}
-
-/// Whether `value` is canonical for certain: true for every key that clients
-/// build from valid names. Without allocating, unlike the full grammar.
-fn is_plain_key(value: &[u8], resource: Resource) -> bool {
-    let mut halves = value.splitn(2, |&byte| byte == b'/');
-    let (Some(project), Some(name)) = (halves.next(), halves.next()) else {
-        return false;
-    };
-    let ends_at_dot = resource == Resource::Channel;
-    value.len() <= MAX_KEY_LEN
-        && !name.is_empty()
-        && project.iter().copied().all(is_unreserved)
-        && name
-            .iter()
-            .all(|&byte| is_unreserved(byte) && !(ends_at_dot && byte == b'.'))
-}
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 #[cfg(test)]

@@ -102,6 +102,7 @@ fn without_key<'a>(
         NoKey::Any => Ok((None, Source::Any)),
         // A browser asks before it sends the request with the key, and any server gives the same answer.
         NoKey::Reject if is_cors_preflight(headers) => Ok((None, Source::Any)),
+        NoKey::Project => Err(Refusal::NoKey),
         NoKey::Reject if rule.resource.is_none() => Err(Refusal::Closed),
         NoKey::Reject => Err(Refusal::NoKey),
     }

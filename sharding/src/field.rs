@@ -44,6 +44,17 @@ impl FieldPath {
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
+
+    /// Whether this path goes on where `outer` ends, by number or by name.
+    #[must_use]
+    pub fn leads_through(&self, outer: &Self) -> bool {
+        let all = |same: fn(&Field, &Field) -> bool| {
+            let mut pairs = self.fields.iter().zip(&outer.fields);
+            pairs.all(|(a, b)| same(a, b))
+        };
+        self.fields.len() > outer.fields.len()
+            && (all(|a, b| a.number == b.number) || all(|a, b| a.json_name == b.json_name))
+    }
 }
 
 impl Field {

@@ -7,12 +7,20 @@ use thiserror::Error;
 use crate::assignment::Assignment;
 use crate::member::Roster;
 use crate::policy::Policy;
+use crate::project::{Project, ProjectError, Sha256Hash, check_projects, check_public_key};
 use crate::rules::{KeyRule, RuleError, Rules};
 use crate::yorkie::yorkie_rules;
 
 /// Version of the message. A filter refuses any other; fields may be added
 /// without a new one, since unknown fields are ignored.
 pub const FORMAT: u32 = 1;
+
+/// Default of [`FilterConfig::max_body`].
+pub const DEFAULT_MAX_BODY: u32 = 64 * 1024;
+
+/// Largest [`FilterConfig::max_body`]: what every request may hold in a
+/// proxy's memory.
+pub const MAX_MAX_BODY: u32 = 64 * 1024 * 1024;
 
 /// Everything that the filter needs to know, as JSON in its plugin
 /// configuration. A complete state, never a difference: a filter that missed
@@ -38,6 +46,54 @@ pub struct FilterConfig {
     /// Rules added to the built-in ones, or in place of those of the same path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key_rules: Vec<KeyRule>,
+    /// Public key of the project of requests that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_project: Option<String>,
+    /// Projects that requests name by name, id or secret key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub projects: Vec<Project>,
+    /// SHA-256 of the secret that servers of the cluster show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_secret_sha256: Option<Sha256Hash>,
+    /// Whether a key in the header is compared with the message.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub verify: Verify,
+    /// Most bytes of a request's body that are read to find its key. The
+    /// buffer limit of the listener has to be at least twice that.
+    #[serde(
+        default = "default_max_body",
+        skip_serializing_if = "is_default_max_body"
+    )]
+    pub max_body: u32,
+    /// Whether only servers of the cluster reach the listener that this
+    /// configuration is for. Of that listener alone: all else is one state for
+    /// all listeners of a proxy.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub internal: bool,
+}
+
+/// Whether a key in the header is believed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// Yes: the message is read only where there is no such key.
+    #[default]
+    Header,
+    /// No: the message is read as well, and has to name the same.
+    Body,
+}
+
+fn default_max_body() -> u32 {
+    DEFAULT_MAX_BODY
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_default_max_body(value: &u32) -> bool {
+    *value == DEFAULT_MAX_BODY
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Whether open streams that moved may be ended yet.
@@ -77,9 +133,35 @@ pub enum FilterConfigError {
     /// A rule that cannot be applied.
     #[error("filter configuration has an unusable rule: {0}")]
     Rule(#[from] RuleError),
+    /// A project or a hash that cannot be used.
+    #[error("filter configuration has unusable projects: {0}")]
+    Project(#[from] ProjectError),
+    /// A limit of nothing, or of more than a proxy has.
+    #[error("filter configuration has max_body {0}: expected 1 to {MAX_MAX_BODY}")]
+    MaxBody(u32),
 }
 
 impl FilterConfig {
+    /// A message without members, in which everything else has its default.
+    #[must_use]
+    pub fn new(epoch: u64, cluster: &str) -> Self {
+        Self {
+            format: FORMAT,
+            epoch,
+            cluster: cluster.to_owned(),
+            policy: Policy::default(),
+            members: None,
+            drain: Drain::Hold,
+            key_rules: Vec::new(),
+            default_project: None,
+            projects: Vec::new(),
+            cluster_secret_sha256: None,
+            verify: Verify::Header,
+            max_body: DEFAULT_MAX_BODY,
+            internal: false,
+        }
+    }
+
     /// Reads a message.
     ///
     /// # Errors
@@ -97,10 +179,26 @@ impl FilterConfig {
         let mut json = serde_json::Deserializer::from_slice(bytes);
         let config: Self =
             serde_ignored::deserialize(&mut json, |path| ignored.push(path.to_string()))?;
-        for rule in &config.key_rules {
+        config.check()?;
+        Ok(Decoded { config, ignored })
+    }
+
+    /// Checks what the types alone cannot.
+    ///
+    /// # Errors
+    /// The first part that could never work.
+    pub fn check(&self) -> Result<(), FilterConfigError> {
+        for rule in &self.key_rules {
             rule.check()?;
         }
-        Ok(Decoded { config, ignored })
+        if let Some(project) = &self.default_project {
+            check_public_key("default_project", project)?;
+        }
+        check_projects(&self.projects)?;
+        if !(1..=MAX_MAX_BODY).contains(&self.max_body) {
+            return Err(FilterConfigError::MaxBody(self.max_body));
+        }
+        Ok(())
     }
 
     /// Writes the message; equal messages are equal bytes.
@@ -133,13 +231,9 @@ mod tests {
 
     fn config() -> FilterConfig {
         FilterConfig {
-            format: FORMAT,
-            epoch: 7,
-            cluster: "yorkie".to_owned(),
-            policy: Policy::default(),
             members: Some(Roster::new(vec![member("a", 1, 1), member("b", 2, 3)]).unwrap()),
             drain: Drain::Release { window_ms: 50 },
-            key_rules: Vec::new(),
+            ..FilterConfig::new(7, "yorkie")
         }
     }
 
@@ -153,6 +247,17 @@ mod tests {
         let decoded = FilterConfig::from_json(json.as_bytes()).unwrap();
         assert_eq!(decoded.config, config());
         assert!(decoded.ignored.is_empty());
+    }
+
+    #[test]
+    fn what_is_known_of_projects_reads_back_too() {
+        let json = format!(
+            r#"{{"format":1,"epoch":7,"cluster":"c","policy":"maglev:65537","drain":"hold","default_project":"d","projects":[{{"name":"n","id":"i","public_key":"p","secret_key_sha256":"{0}"}}],"cluster_secret_sha256":"{0}","verify":"body","max_body":9,"internal":true}}"#,
+            "0a".repeat(32)
+        );
+        let decoded = FilterConfig::from_json(json.as_bytes()).unwrap();
+        assert!(decoded.ignored.is_empty());
+        assert_eq!(decoded.config.to_json().unwrap(), json);
     }
 
     #[test]
@@ -183,7 +288,23 @@ mod tests {
 
     #[test]
     fn garbage_is_refused_with_its_reason() {
-        let cases: [(&[u8], &str); 5] = [
+        let cases: [(&[u8], &str); 9] = [
+            (
+                br#"{"format":1,"epoch":1,"cluster":"c","default_project":""}"#,
+                "filter configuration has unusable projects: public key \"\" of project \"default_project\"",
+            ),
+            (
+                br#"{"format":1,"epoch":1,"cluster":"c","cluster_secret_sha256":"secret"}"#,
+                "filter configuration is not readable: a text of 6 bytes is no SHA-256 hash",
+            ),
+            (
+                br#"{"format":1,"epoch":1,"cluster":"c","max_body":0}"#,
+                "filter configuration has max_body 0: expected 1 to 67108864",
+            ),
+            (
+                br#"{"format":1,"epoch":1,"cluster":"c","verify":"all"}"#,
+                "filter configuration is not readable: unknown variant `all`",
+            ),
             (b"", "filter configuration is not readable: EOF"),
             (b"[]", "filter configuration is not readable"),
             (b"\xff", "filter configuration is not readable"),

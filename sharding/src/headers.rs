@@ -15,3 +15,10 @@ pub const SHARD_OWNER: &str = "x-shard-owner";
 /// Yorkie's project credential: the public API key, which is also the first
 /// half of a shard key.
 pub const API_KEY: &str = "x-api-key";
+
+/// Credentials; `API-Key <secret key>` names a project to Yorkie's
+/// `AdminService`.
+pub const AUTHORIZATION: &str = "authorization";
+
+/// What Yorkie's servers show each other.
+pub const CLUSTER_SECRET: &str = "x-cluster-secret";

@@ -1,5 +1,6 @@
 //! The shard key and its one canonical spelling.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use thiserror::Error;
@@ -25,6 +26,7 @@ pub enum Resource {
 ///
 /// ```text
 /// shard-key  = project "/" resource
+///            / 1*pchar "/"            ; a project alone, see `of_project`
 /// project    = *pchar                 ; empty: the server's default project
 /// resource   = 1*pchar                ; for a channel without "."
 /// pchar      = unreserved / "%" 2HEXDIG(upper case)
@@ -57,6 +59,9 @@ pub enum KeyError {
     /// Nothing behind the separator, or a channel that starts with `.`.
     #[error("shard key {0:?} names no resource: expected project/resource")]
     EmptyResource(String),
+    /// A project alone, and it is empty.
+    #[error("the project is empty")]
+    EmptyProject,
     /// A control character, raw or percent-encoded.
     #[error("shard key {0:?} has a control character")]
     ControlCharacter(String),
@@ -79,7 +84,7 @@ impl ShardKey {
         }
         let text = decode_text(value);
         let Some((project, rest)) = text.split_once('/') else {
-            return Err(KeyError::NoSeparator(text));
+            return Err(KeyError::NoSeparator(text.into_owned()));
         };
         Self::from_halves(project, rest, resource)
     }
@@ -91,6 +96,11 @@ impl ShardKey {
     /// The first rule of the grammar that they break.
     pub fn from_halves(project: &str, key: &str, resource: Resource) -> Result<Self, KeyError> {
         let shown = || format!("{project}/{key}");
+        // As for a header: what is this long is neither copied nor quoted.
+        let length = project.len() + 1 + key.len();
+        if length > 3 * MAX_KEY_LEN {
+            return Err(KeyError::TooLong(length));
+        }
         let project_bytes = percent_decode(project.as_bytes());
         let key_bytes = percent_decode(key.as_bytes());
         let project_bytes = trim_blanks(&project_bytes);
@@ -122,6 +132,37 @@ impl ShardKey {
         Ok(Self(canonical))
     }
 
+    /// The key of a request that has a project and nothing else: the project
+    /// and the separator, which is the key of no document, channel or client.
+    ///
+    /// # Errors
+    /// When the project is empty or breaks a rule of the grammar.
+    pub fn of_project(project: &str) -> Result<Self, KeyError> {
+        let project = canonical_project(project.as_bytes())?;
+        if project.is_empty() {
+            return Err(KeyError::EmptyProject);
+        }
+        Ok(Self(format!("{project}/")))
+    }
+
+    /// Whether `value` is canonical for certain: true for every key that
+    /// clients build from valid names. Without allocating, unlike the full
+    /// grammar.
+    #[must_use]
+    pub fn is_plain(value: &[u8], resource: Resource) -> bool {
+        let mut halves = value.splitn(2, |&byte| byte == b'/');
+        let (Some(project), Some(name)) = (halves.next(), halves.next()) else {
+            return false;
+        };
+        let ends_at_dot = resource == Resource::Channel;
+        value.len() <= MAX_KEY_LEN
+            && !name.is_empty()
+            && project.iter().copied().all(is_unreserved)
+            && name
+                .iter()
+                .all(|&byte| is_unreserved(byte) && !(ends_at_dot && byte == b'.'))
+    }
+
     /// The canonical text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -141,12 +182,32 @@ impl fmt::Display for ShardKey {
     }
 }
 
-/// UTF-8 where it is valid, else Latin-1, in which every byte is a character.
-fn decode_text(bytes: &[u8]) -> String {
+/// The text of a header or a path: UTF-8 where it is valid, else Latin-1, in
+/// which every byte is a character.
+#[must_use]
+pub fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().copied().map(char::from).collect(),
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().copied().map(char::from).collect()),
     }
+}
+
+/// A project, as a request names it, spelled as in a canonical key.
+///
+/// # Errors
+/// The rule of the grammar that it breaks.
+pub fn canonical_project(value: &[u8]) -> Result<Cow<'_, str>, KeyError> {
+    let text = decode_text(value);
+    if value.len() < MAX_KEY_LEN && value.iter().copied().all(is_unreserved) {
+        return Ok(text);
+    }
+    // Its key stands for any: only the project is looked at.
+    let key = ShardKey::from_halves(&text, "any", Resource::Document)?;
+    Ok(Cow::Owned(key.project().to_owned()))
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 fn trim_blanks(mut bytes: &[u8]) -> &[u8] {
@@ -181,7 +242,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
 
 fn percent_encode(bytes: &[u8], into: &mut String) {
     for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if is_unreserved(byte) {
             into.push(char::from(byte));
         } else {
             into.push('%');
@@ -277,6 +338,23 @@ mod tests {
         assert_eq!(error, KeyError::EmptyResource("p/.x".to_owned()));
     }
 
+    #[test]
+    fn a_project_alone_is_the_key_of_nothing_else() {
+        let key = |project| ShardKey::of_project(project).map(|key| key.to_string());
+        assert_eq!(key("abc").unwrap(), "abc/");
+        assert_eq!(key(" a/b ").unwrap(), "a%2Fb/");
+        assert_eq!(key(" "), Err(KeyError::EmptyProject));
+        assert!(ShardKey::from_header(b"abc/", Resource::Document).is_err());
+    }
+
+    #[test]
+    fn a_project_is_spelled_as_in_a_key() {
+        let project = |value| canonical_project(value).map(Cow::into_owned);
+        assert_eq!(project(b"abc").unwrap(), "abc");
+        assert_eq!(project(b"caf\xe9").unwrap(), "caf%C3%A9");
+        assert!(project(b"a\0").is_err());
+    }
+
     fn resources() -> impl Strategy<Value = Resource> {
         prop_oneof![
             Just(Resource::Document),
@@ -295,6 +373,21 @@ mod tests {
                 prop_assert!(key.as_str().bytes().all(|b| b.is_ascii_graphic()));
                 let again = ShardKey::from_header(key.as_str().as_bytes(), resource);
                 prop_assert_eq!(again.as_ref(), Ok(&key));
+            }
+        }
+
+        #[test]
+        fn plain_keys_are_canonical(
+            value in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..40),
+                r"[a-z%./ ~25F]{0,20}".prop_map(String::into_bytes),
+                r"[a-zA-Z0-9]{0,22}/[a-zA-Z0-9\-._~]{0,120}".prop_map(String::into_bytes),
+            ],
+            resource in resources(),
+        ) {
+            if ShardKey::is_plain(&value, resource) {
+                let key = ShardKey::from_header(&value, resource).unwrap();
+                prop_assert_eq!(key.as_str().as_bytes(), value.as_slice());
             }
         }
 

@@ -28,21 +28,26 @@ mod key;
 mod maglev;
 mod member;
 mod policy;
+mod project;
 mod ring;
 mod rules;
 mod yorkie;
 
 pub use assignment::{Assignment, Owner};
 pub use field::{Field, FieldPath, FieldPathError, MAX_FIELD_DEPTH};
-pub use filter_config::{Decoded, Drain, FORMAT, FilterConfig, FilterConfigError};
+pub use filter_config::{
+    DEFAULT_MAX_BODY, Decoded, Drain, FORMAT, FilterConfig, FilterConfigError, MAX_MAX_BODY, Verify,
+};
 pub use hash::{murmur2, xxh64};
-pub use headers::{API_KEY, SHARD_EPOCH, SHARD_KEY, SHARD_OWNER};
-pub use key::{KeyError, MAX_KEY_LEN, Resource, ShardKey};
+pub use headers::{API_KEY, AUTHORIZATION, CLUSTER_SECRET, SHARD_EPOCH, SHARD_KEY, SHARD_OWNER};
+pub use key::{KeyError, MAX_KEY_LEN, Resource, ShardKey, canonical_project, decode_text};
 pub use maglev::{MAX_TABLE_SIZE, Maglev};
 pub use member::{MAX_MEMBERS, Member, Roster, RosterError};
 pub use policy::{HashFunction, MAX_RING_SIZE, Policy, PolicyError};
+pub use project::{Project, ProjectError, Sha256Hash, check_projects, check_public_key};
 pub use ring::{HashRing, RingEntry};
 pub use rules::{
-    KeyRule, KeySource, Kind, NoKey, PathPattern, ProjectSource, RuleError, Rules, Variables,
+    KeyRule, KeySource, Kind, MAX_FIELDS, NoKey, PathPattern, ProjectSource, RuleError, Rules,
+    Variables,
 };
 pub use yorkie::{AUTH_SESSION_KEY, yorkie_rules};

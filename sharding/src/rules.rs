@@ -13,6 +13,9 @@ use crate::key::Resource;
 pub use path::{PathPattern, Variables};
 pub use table::Rules;
 
+/// Most fields that a rule may look for in a message.
+pub const MAX_FIELDS: usize = 16;
+
 /// What the router knows of the requests to one path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRule {
@@ -37,6 +40,10 @@ pub struct KeyRule {
     /// only have the id find its key.
     #[serde(default, skip_serializing_if = "is_default")]
     pub learn: Option<FieldPath>,
+    /// Whether the message may name several keys, of which the first counts.
+    /// Elsewhere keys that differ are refused where all of them are read.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub many: bool,
     /// Whether only servers of the cluster may call: those that know the
     /// cluster secret, or come by an internal listener.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -136,6 +143,19 @@ pub enum RuleError {
         /// What it names.
         variable: String,
     },
+    /// More fields than a message is searched for.
+    #[error("the rule for {0:?} has more than {MAX_FIELDS} fields of the message")]
+    TooManyFields(String),
+    /// A field that would be text and message at once.
+    #[error("path {path:?}: field {inner} leads through {outer}, which is a string")]
+    ThroughString {
+        /// The rule's path.
+        path: String,
+        /// The longer path.
+        inner: FieldPath,
+        /// The one that it leads through.
+        outer: FieldPath,
+    },
     /// Keys for requests that are said to have none.
     #[error("the rule for {0:?} has keys but no resource: say what they name")]
     NoResource(String),
@@ -152,6 +172,7 @@ impl KeyRule {
             keys: Vec::new(),
             projects: Vec::new(),
             learn: None,
+            many: false,
             internal: false,
             no_key,
         }
@@ -180,6 +201,7 @@ impl KeyRule {
         if self.resource.is_none() && !self.keys.is_empty() {
             return Err(RuleError::NoResource(self.path.to_string()));
         }
+        self.check_fields()?;
         let keys = self.keys.iter().filter_map(|source| match source {
             KeySource::Path(variable) => Some(variable),
             _ => None,
@@ -197,6 +219,29 @@ impl KeyRule {
         }
     }
 
+    fn check_fields(&self) -> Result<(), RuleError> {
+        let fields: Vec<_> = self.fields().collect();
+        if fields.len() > MAX_FIELDS {
+            return Err(RuleError::TooManyFields(self.path.to_string()));
+        }
+        for outer in &fields {
+            if let Some(inner) = fields.iter().find(|inner| inner.leads_through(outer)) {
+                return Err(RuleError::ThroughString {
+                    path: self.path.to_string(),
+                    inner: (*inner).clone(),
+                    outer: (*outer).clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Fields of the request message with the key or the project.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldPath> {
+        let keys = self.keys.iter().filter_map(KeySource::field);
+        keys.chain(self.projects.iter().filter_map(ProjectSource::field))
+    }
+
     /// Whether the header alone cannot tell what its key names: the message may
     /// name a document, whose key can have dots, or a channel, which is cut at
     /// the first.
@@ -205,6 +250,31 @@ impl KeyRule {
         let names = |wanted: fn(&KeySource) -> bool| self.keys.iter().any(wanted);
         names(|source| matches!(source, KeySource::Channel(_)))
             && names(|source| !matches!(source, KeySource::Channel(_)))
+    }
+}
+
+impl KeySource {
+    /// The field of the message, if it is one.
+    #[must_use]
+    pub fn field(&self) -> Option<&FieldPath> {
+        match self {
+            Self::Document(field)
+            | Self::Channel(field)
+            | Self::Client(field)
+            | Self::DocumentId(field) => Some(field),
+            Self::Path(_) | Self::Query(_) | Self::Header(_) => None,
+        }
+    }
+}
+
+impl ProjectSource {
+    /// The field of the message, if it is one.
+    #[must_use]
+    pub fn field(&self) -> Option<&FieldPath> {
+        match self {
+            Self::PublicKey(field) | Self::Name(field) | Self::Id(field) => Some(field),
+            Self::Credentials | Self::Path(_) | Self::Query(_) | Self::Header(_) => None,
+        }
     }
 }
 
@@ -248,6 +318,10 @@ mod tests {
             (
                 r#"{"path":"/a","resource":"document","projects":[{"path":"b"}]}"#,
                 "path \"/a\" has no variable \"b\"",
+            ),
+            (
+                r#"{"path":"/a","resource":"document","keys":[{"document":"a=1"},{"document":"a=1.b=2"}]}"#,
+                "path \"/a\": field a=1.b=2 leads through a=1",
             ),
             (
                 r#"{"path":"/a","keys":[{"query":"b"}]}"#,

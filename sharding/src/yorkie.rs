@@ -290,6 +290,8 @@ fn rule(service: &str, (method, kind, resource, places): &Row) -> Result<KeyRule
     Ok(KeyRule {
         kind: *kind,
         keys: keys?,
+        // These ask about a list; any of its owners can answer for all, from the database.
+        many: matches!(*method, "GetDocuments" | "GetChannels"),
         ..KeyRule::keyed(path, *resource)
     })
 }

@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 /// filter reports through it too.
 pub const XDS_CLUSTER: &str = "yorkies_xds";
 
+/// What becomes of `wasmcustom.yorkies.requests.<label>.<value>`: one metric
+/// `yorkies_requests_<label>` with a label for Prometheus.
+const LABELS: [&str; 3] = ["source", "mended", "refused"];
+
 /// The variant of the xDS protocol that a proxy speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
@@ -84,6 +88,10 @@ impl Bootstrap {
             "admin": { "address": socket_address(&self.admin) },
             "dynamic_resources": dynamic,
             "static_resources": { "clusters": [self.xds_cluster()] },
+            "stats_config": { "stats_tags": LABELS.map(|label| json!({
+                "tag_name": label,
+                "regex": format!(r"^wasmcustom\.yorkies\.requests\.{label}(\.(\w+))$"),
+            })) },
             "layered_runtime": { "layers": [{
                 "name": "yorkies",
                 // Envoy 1.38.0 could leave workers on an old table with it.

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use sharding::{KeyRule, NoKey, PathPattern, Policy, Resource};
+use sharding::{DEFAULT_MAX_BODY, FilterConfig, KeyRule, Policy, Project, Sha256Hash, Verify};
 use thiserror::Error;
+
+mod keys;
 
 /// Everything that `serve` needs, checked. Paths are absolute or relative to
 /// the working directory, resolved against the file they were read from.
@@ -44,8 +46,31 @@ pub struct Config {
     pub filter: Filter,
     /// Rules for requests that the built-in ones do not know, or know
     /// differently.
-    #[serde(default, deserialize_with = "strict_rules")]
+    #[serde(default, deserialize_with = "keys::strict_rules")]
     pub key_rules: Vec<KeyRule>,
+    /// Public key of the project of requests that name none: Yorkie's own
+    /// default project, whose key its first start draws.
+    #[serde(default)]
+    pub default_project: Option<String>,
+    /// Projects that requests name by name, id or secret key.
+    #[serde(default, deserialize_with = "keys::strict_projects")]
+    pub projects: Vec<Project>,
+    /// File with the secret that servers of the cluster show
+    /// (`--cluster-secret` of Yorkie). Only its hash goes to the proxies.
+    #[serde(default)]
+    pub cluster_secret_file: Option<PathBuf>,
+    /// SHA-256 of that secret, instead of the file. Without either, calls
+    /// between servers pass only on an internal listener.
+    #[serde(default)]
+    pub cluster_secret_sha256: Option<Sha256Hash>,
+    /// Whether a key in the header is compared with the message.
+    #[serde(default)]
+    pub verify: Verify,
+    /// Most bytes of a request's body that are read to find its key. A
+    /// listener of one's own needs a `per_connection_buffer_limit_bytes` of at
+    /// least twice that.
+    #[serde(default = "default_max_body")]
+    pub max_body: u32,
 }
 
 /// The xDS server.
@@ -204,6 +229,15 @@ impl Config {
         ] {
             *file = folder.join(&*file);
         }
+        if let Some(file) = &config.cluster_secret_file {
+            let file = folder.join(file);
+            let hash = keys::secret_of(&file).map_err(|reason| ConfigError::Setting {
+                path: path.to_owned(),
+                setting: "cluster_secret_file",
+                reason,
+            })?;
+            config.cluster_secret_sha256 = Some(hash);
+        }
         Ok(config)
     }
 
@@ -220,6 +254,21 @@ impl Config {
                 reason,
             })?;
         Ok(config)
+    }
+
+    /// What the filter is told that does not depend on the members.
+    #[must_use]
+    pub fn filter_config(&self, epoch: u64) -> FilterConfig {
+        FilterConfig {
+            policy: self.policy,
+            key_rules: self.key_rules.clone(),
+            default_project: self.default_project.clone(),
+            projects: self.projects.clone(),
+            cluster_secret_sha256: self.cluster_secret_sha256,
+            verify: self.verify,
+            max_body: self.max_body,
+            ..FilterConfig::new(epoch, &self.cluster)
+        }
     }
 
     fn check(&self) -> Result<(), (&'static str, String)> {
@@ -251,11 +300,7 @@ impl Config {
                 return Err((setting, "0 is not usable: no request would pass".to_owned()));
             }
         }
-        for rule in &self.key_rules {
-            rule.check()
-                .map_err(|error| ("key_rules", error.to_string()))?;
-        }
-        Ok(())
+        keys::check(self)
     }
 }
 
@@ -264,36 +309,16 @@ pub(crate) fn one_line(error: &serde_saphyr::Error) -> String {
     error.without_snippet().to_string()
 }
 
-/// Refuses unknown fields, which the same rule on its way to the filter may
-/// have: there an older reader must live with a newer writer.
-fn strict_rules<'de, D>(deserializer: D) -> Result<Vec<KeyRule>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-{
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Strict {
-        path: PathPattern,
-        #[serde(default)]
-        resource: Option<Resource>,
-        #[serde(default)]
-        no_key: NoKey,
-    }
-    let rules = Vec::<Strict>::deserialize(deserializer)?;
-    let rules = rules.into_iter().map(|rule| KeyRule {
-        path: rule.path,
-        resource: rule.resource,
-        no_key: rule.no_key,
-    });
-    Ok(rules.collect())
-}
-
 fn default_state_file() -> PathBuf {
     PathBuf::from("state.json")
 }
 
 fn default_cluster() -> String {
     "yorkie".to_owned()
+}
+
+fn default_max_body() -> u32 {
+    DEFAULT_MAX_BODY
 }
 
 fn yes() -> bool {
@@ -378,6 +403,20 @@ mod tests {
             ("xds: {listen: localhost}", "invalid socket address"),
             ("key_rules: [{path: x}]", "path pattern \"x\" is not usable"),
             ("key_rules: [{path: /x, when: y}]", "unknown field `when`"),
+            (
+                "key_rules: [{path: /x, keys: [{field: a=1}]}]",
+                "unknown variant `field`",
+            ),
+            ("key_rules: [{path: /x, learn: a}]", "field path \"a\""),
+            (
+                "projects: [{name: n, public_key: p, secret_key: s}]",
+                "unknown field `secret_key`",
+            ),
+            (
+                "cluster_secret_sha256: swordfish",
+                "a text of 9 bytes is no SHA-256 hash",
+            ),
+            ("verify: all", "unknown variant `all`"),
         ] {
             let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
             assert!(error.starts_with("yorkies.yaml: "), "{error}");
@@ -403,10 +442,55 @@ mod tests {
                 "key_rules: [{path: /x, no_key: {fixed: a b}}]",
                 "yorkies.yaml: key_rules: fixed key \"a b\" is not usable",
             ),
+            (
+                "default_project: ''",
+                "yorkies.yaml: default_project: public key \"\"",
+            ),
+            (
+                "projects: [{name: a, public_key: p}, {name: a, public_key: q}]",
+                "yorkies.yaml: projects: projects \"a\" and \"a\" have the same name",
+            ),
+            ("max_body: 0", "yorkies.yaml: max_body: 0 is not usable"),
         ] {
             let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
             assert!(error.starts_with(message), "{error}");
         }
+    }
+
+    #[test]
+    fn a_rule_can_say_all_that_a_rule_has() {
+        let line = "key_rules: [{path: '/v1/{p}/{d}', kind: server_stream, resource: document, \
+            keys: [{path: d}, {document_id: id=2}], projects: [{path: p}, credentials], \
+            learn: id=1, many: true, internal: true, no_key: {fixed: k}}]";
+        let config = parse(&format!("{LEAST}{line}\n")).unwrap();
+        let json = r#"{"path":"/v1/{p}/{d}","kind":"server_stream","resource":"document","keys":[{"path":"d"},{"document_id":"id=2"}],"projects":[{"path":"p"},"credentials"],"learn":"id=1","many":true,"internal":true,"no_key":{"fixed":"k"}}"#;
+        assert_eq!(serde_json::to_string(&config.key_rules[0]).unwrap(), json);
+    }
+
+    #[test]
+    fn a_secret_in_a_file_is_kept_as_its_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("yorkies.yaml");
+        fs::write(&path, format!("{LEAST}cluster_secret_file: secret\n")).unwrap();
+        let error = Config::load(&path).unwrap_err().to_string();
+        assert!(error.contains("cluster_secret_file: "), "{error}");
+        fs::write(folder.path().join("secret"), "swordfish\n").unwrap();
+        let config = Config::load(&path).unwrap();
+        assert_eq!(
+            config.cluster_secret_sha256.unwrap().to_string(),
+            "b9f195c5cc7ef6afadbfbc42892ad47d3b24c6bc94bb510c4564a90a14e8b799"
+        );
+        assert!(!format!("{config:?}").contains("swordfish"));
+    }
+
+    #[test]
+    fn a_secret_is_given_once() {
+        let line = format!(
+            "cluster_secret_file: x\ncluster_secret_sha256: {}",
+            "0".repeat(64)
+        );
+        let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
+        assert!(error.contains("cluster_secret_file: "), "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From one assignment to the next.
 
-use sharding::{Drain, FORMAT, FilterConfig, Roster};
+use sharding::{FilterConfig, Roster};
 
 use crate::config::Config;
 
@@ -18,13 +18,8 @@ pub fn next(
     now_ms: u64,
 ) -> Option<FilterConfig> {
     let next = FilterConfig {
-        format: FORMAT,
-        epoch: last.map_or(0, |last| last.epoch),
-        cluster: config.cluster.clone(),
-        policy: config.policy,
         members: Some(roster),
-        drain: Drain::Hold,
-        key_rules: config.key_rules.clone(),
+        ..config.filter_config(last.map_or(0, |last| last.epoch))
     };
     if last == Some(&next) {
         return None;

@@ -32,6 +32,10 @@ use crate::snapshot::{Resource, ResourceType, Snapshot};
 /// Name of the filter in the listener's chain, and so of its ECDS resource.
 pub const FILTER: &str = "yorkies";
 
+/// Name of the filter's other ECDS resource: the same under the same
+/// assignment, for listeners that only servers of the cluster reach.
+pub const INTERNAL_FILTER: &str = "yorkies-internal";
+
 /// Name of the listener and of its route configuration.
 pub const LISTENER: &str = "yorkies";
 
@@ -51,13 +55,27 @@ pub fn snapshot(config: &Config, module: &Module, assigned: &FilterConfig) -> Sn
         ),
         (
             ResourceType::Extension,
-            resource(FILTER, &extension::filter(module, assigned)),
+            resource(FILTER, &extension::filter(FILTER, module, assigned)),
+        ),
+        (
+            ResourceType::Extension,
+            resource(
+                INTERNAL_FILTER,
+                &extension::filter(
+                    INTERNAL_FILTER,
+                    module,
+                    &FilterConfig {
+                        internal: true,
+                        ..assigned.clone()
+                    },
+                ),
+            ),
         ),
     ];
     if let Some(listener) = &config.listener {
         resources.push((
             ResourceType::Listener,
-            resource(LISTENER, &listener::listener(listener)),
+            resource(LISTENER, &listener::listener(listener, config.max_body)),
         ));
         resources.push((
             ResourceType::Routes,
@@ -138,9 +156,10 @@ mod tests {
     use envoy_types::pb::envoy::config::cluster::v3::cluster::LbConfig;
     use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
     use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+    use envoy_types::pb::envoy::config::listener::v3::Listener;
     use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
     use envoy_types::pb::google::protobuf::StringValue;
-    use sharding::{Member, Roster};
+    use sharding::{Decoded, Member, Roster};
 
     fn config(extra: &str) -> Config {
         let text = format!("registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\n{extra}");
@@ -174,7 +193,6 @@ mod tests {
         for _ in 0..20 {
             let again = snapshot(&config);
             for kind in ResourceType::ALL {
-                assert_eq!(first.of(kind).len(), 1);
                 for (name, resource) in first.of(kind) {
                     assert_eq!(resource.version(), again.of(kind)[name].version());
                 }
@@ -186,7 +204,7 @@ mod tests {
     fn without_a_listener_there_is_only_what_a_proxys_own_one_needs() {
         let snapshot = snapshot(&config(""));
         let counts = ResourceType::ALL.map(|kind| snapshot.of(kind).len());
-        assert_eq!(counts, [1, 1, 0, 0, 1]);
+        assert_eq!(counts, [1, 1, 0, 0, 2]);
     }
 
     #[test]
@@ -226,14 +244,39 @@ mod tests {
 
     #[test]
     fn the_filter_carries_the_whole_assignment() {
-        let config = config("key_rules: [{path: /x, no_key: any}]");
+        let config = config("key_rules: [{path: /x, no_key: any}]\ndefault_project: p");
+        let decoded = filter_config(&config, FILTER);
+        assert_eq!(decoded.config, assigned(&config));
+        assert_eq!(decoded.config.default_project.as_deref(), Some("p"));
+        assert!(decoded.ignored.is_empty());
+    }
+
+    #[test]
+    fn an_internal_listener_has_the_same_filter_that_knows_it() {
+        let config = config("");
+        let internal = filter_config(&config, INTERNAL_FILTER).config;
+        assert!(internal.internal && !filter_config(&config, FILTER).config.internal);
+        let internal = FilterConfig {
+            internal: false,
+            ..internal
+        };
+        assert_eq!(internal, assigned(&config));
+    }
+
+    #[test]
+    fn the_listener_buffers_more_than_the_filter_reads() {
+        let config = config("listener: {address: '127.0.0.1:0'}\nmax_body: 1000000");
+        let listener: Listener = decode(&snapshot(&config), ResourceType::Listener, LISTENER);
+        let limit = listener.per_connection_buffer_limit_bytes.unwrap().value;
+        assert_eq!(limit, 2_000_000);
+    }
+
+    fn filter_config(config: &Config, name: &str) -> Decoded {
         let extension: TypedExtensionConfig =
-            decode(&snapshot(&config), ResourceType::Extension, FILTER);
+            decode(&snapshot(config), ResourceType::Extension, name);
         let wasm = Wasm::decode(&*extension.typed_config.unwrap().value).unwrap();
         let json = wasm.config.unwrap().configuration.unwrap().value;
         let json = StringValue::decode(&*json).unwrap().value;
-        let decoded = FilterConfig::from_json(json.as_bytes()).unwrap();
-        assert_eq!(decoded.config, assigned(&config));
-        assert!(decoded.ignored.is_empty());
+        FilterConfig::from_json(json.as_bytes()).unwrap()
     }
 }

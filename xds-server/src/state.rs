@@ -82,18 +82,9 @@ fn replace(path: &Path, state: &FilterConfig) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sharding::{Drain, FORMAT, Policy};
 
     fn state(epoch: u64) -> FilterConfig {
-        FilterConfig {
-            format: FORMAT,
-            epoch,
-            cluster: "c".to_owned(),
-            policy: Policy::default(),
-            members: None,
-            drain: Drain::Hold,
-            key_rules: Vec::new(),
-        }
+        FilterConfig::new(epoch, "c")
     }
 
     #[test]

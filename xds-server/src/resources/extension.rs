@@ -17,16 +17,16 @@ const RUNTIME: &str = "envoy.wasm.runtime.v8";
 
 /// The filter under one assignment. Between assignments only `configuration`
 /// changes, so that Envoy keeps the VM and with it what the filter knows of
-/// open streams.
-pub(super) fn filter(module: &Module, assigned: &FilterConfig) -> TypedExtensionConfig {
+/// open streams. `name` is that of the resource; whatever it is, the VM is one.
+pub(super) fn filter(name: &str, module: &Module, assigned: &FilterConfig) -> TypedExtensionConfig {
     let configuration = StringValue {
         // Neither a map with odd keys nor a failing writer is involved, so this cannot fail; were it
         // to, the filter would refuse the empty text and keep its last good state.
         value: assigned.to_json().unwrap_or_default(),
     };
     let config = PluginConfig {
-        name: FILTER.to_owned(),
-        root_id: FILTER.to_owned(),
+        name: name.to_owned(),
+        root_id: name.to_owned(),
         configuration: Some(any(&configuration)),
         // A crashed VM answers 503 until it is up again; a request never passes it by.
         failure_policy: FailurePolicy::FailReload.into(),
@@ -48,7 +48,7 @@ pub(super) fn filter(module: &Module, assigned: &FilterConfig) -> TypedExtension
         ..PluginConfig::default()
     };
     TypedExtensionConfig {
-        name: FILTER.to_owned(),
+        name: name.to_owned(),
         typed_config: Some(any(&Wasm {
             config: Some(config),
         })),

@@ -29,7 +29,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use prost::{Message, Name};
 
-use super::{FILTER, LISTENER, ads, any, bool_value, duration, keepalive};
+use super::{FILTER, LISTENER, ads, any, bool_value, duration, keepalive, u32_value};
 use crate::config::{self, Tls};
 
 /// One line a request, fields by name, the key as the filter made it.
@@ -41,7 +41,10 @@ const ACCESS_LOG_LINE: &str = concat!(
     "received=%BYTES_RECEIVED% sent=%BYTES_SENT%\n",
 );
 
-pub(super) fn listener(config: &config::Listener) -> Listener {
+/// Envoy's own default, so that a small `max_body` does not narrow it.
+const LEAST_BUFFER: u32 = 1024 * 1024;
+
+pub(super) fn listener(config: &config::Listener, max_body: u32) -> Listener {
     Listener {
         name: LISTENER.to_owned(),
         address: Some(super::address(config.address)),
@@ -56,6 +59,11 @@ pub(super) fn listener(config: &config::Listener) -> Listener {
             ..FilterChain::default()
         }],
         socket_options: tcp_keepalive(),
+        // A body waits in Envoy's buffer while the filter reads it. With this much room the filter says that it is too
+        // large, in the caller's protocol, before Envoy does with a bare 413.
+        per_connection_buffer_limit_bytes: Some(u32_value(
+            max_body.saturating_mul(2).max(LEAST_BUFFER),
+        )),
         ..Listener::default()
     }
 }

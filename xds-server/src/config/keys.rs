@@ -1,0 +1,121 @@
+//! Settings about keys, projects and secrets: stricter here than on their way
+//! to the filter, where an older reader must live with a newer writer.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer};
+use sha2::{Digest, Sha256};
+use sharding::{
+    KeyRule, KeySource, Kind, MAX_MAX_BODY, NoKey, PathPattern, Project, ProjectSource, Resource,
+    Sha256Hash, check_projects, check_public_key,
+};
+
+use super::Config;
+
+/// Rules without unknown fields.
+pub(super) fn strict_rules<'de, D>(deserializer: D) -> Result<Vec<KeyRule>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Strict {
+        path: PathPattern,
+        #[serde(default)]
+        kind: Kind,
+        #[serde(default)]
+        resource: Option<Resource>,
+        #[serde(default)]
+        keys: Vec<KeySource>,
+        #[serde(default)]
+        projects: Vec<ProjectSource>,
+        #[serde(default)]
+        learn: Option<sharding::FieldPath>,
+        #[serde(default)]
+        many: bool,
+        #[serde(default)]
+        internal: bool,
+        #[serde(default)]
+        no_key: NoKey,
+    }
+    let rules = Vec::<Strict>::deserialize(deserializer)?;
+    let rules = rules.into_iter().map(|rule| KeyRule {
+        path: rule.path,
+        kind: rule.kind,
+        resource: rule.resource,
+        keys: rule.keys,
+        projects: rule.projects,
+        learn: rule.learn,
+        many: rule.many,
+        internal: rule.internal,
+        no_key: rule.no_key,
+    });
+    Ok(rules.collect())
+}
+
+/// Projects without unknown fields.
+pub(super) fn strict_projects<'de, D>(deserializer: D) -> Result<Vec<Project>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Strict {
+        name: String,
+        #[serde(default)]
+        id: Option<String>,
+        public_key: String,
+        #[serde(default)]
+        secret_key_sha256: Option<Sha256Hash>,
+    }
+    let projects = Vec::<Strict>::deserialize(deserializer)?;
+    let projects = projects.into_iter().map(|project| Project {
+        name: project.name,
+        id: project.id,
+        public_key: project.public_key,
+        secret_key_sha256: project.secret_key_sha256,
+    });
+    Ok(projects.collect())
+}
+
+/// Checks what the types alone cannot; the error names the setting.
+pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
+    for rule in &config.key_rules {
+        rule.check()
+            .map_err(|error| ("key_rules", error.to_string()))?;
+    }
+    if let Some(key) = &config.default_project {
+        check_public_key("default_project", key)
+            .map_err(|error| ("default_project", error.to_string()))?;
+    }
+    check_projects(&config.projects).map_err(|error| ("projects", error.to_string()))?;
+    if config.cluster_secret_file.is_some() && config.cluster_secret_sha256.is_some() {
+        return Err((
+            "cluster_secret_file",
+            "cluster_secret_sha256 is given too: expected one of them".to_owned(),
+        ));
+    }
+    if !(1..=MAX_MAX_BODY).contains(&config.max_body) {
+        return Err((
+            "max_body",
+            format!(
+                "{} is not usable: expected 1 to {MAX_MAX_BODY} bytes",
+                config.max_body
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The hash of the secret in a file; a line break at its end is not part of it.
+pub(super) fn secret_of(file: &Path) -> Result<Sha256Hash, String> {
+    let shown = file.display();
+    let bytes = fs::read(file).map_err(|error| format!("{shown}: cannot be read: {error}"))?;
+    let secret = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    if secret.is_empty() {
+        return Err(format!("{shown}: is empty"));
+    }
+    Ok(Sha256Hash::new(Sha256::digest(secret).into()))
+}
