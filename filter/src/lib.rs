@@ -22,6 +22,7 @@
     )
 )]
 
+pub mod body;
 pub mod headers;
 pub mod host;
 pub mod key;
