@@ -130,3 +130,6 @@ impl Compression {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
