@@ -2,11 +2,11 @@
 //! each call on to the VM's one state.
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::Action;
+use proxy_wasm::types::{Action, ContextType};
 
 use crate::host::{Envoy, Host, LogLevel};
-use crate::route::Flow;
 use crate::state::Vm;
+use crate::stream::{Flow, Stream};
 
 thread_local! {
     static VM: Vm = const { Vm::new() };
@@ -20,13 +20,14 @@ proxy_wasm::main! {{
         LogLevel::Info,
         concat!("yorkies: filter ", env!("CARGO_PKG_VERSION"), " starts"),
     );
-    proxy_wasm::set_root_context(|id| Box::new(Root { id }));
-    proxy_wasm::set_http_context(|_, root| Box::new(Stream { root }));
+    proxy_wasm::set_root_context(|id| Box::new(Root { id, internal: false }));
 }}
 
 /// The context of one configuration.
 struct Root {
     id: u32,
+    /// Whether its listener is internal.
+    internal: bool,
 }
 
 impl Context for Root {
@@ -38,26 +39,56 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
-        VM.with(|vm| vm.configure(&Envoy, self.id))
+        let configured = VM.with(|vm| vm.configure(&Envoy, self.id));
+        self.internal = configured.internal;
+        configured.can_serve
     }
 
     fn on_tick(&mut self) {
         VM.with(|vm| vm.tick(&Envoy, self.id));
     }
+
+    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Http(Stream::new(self.id, self.internal))))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
 }
 
 /// The context of one request.
-struct Stream {
-    root: u32,
+struct Http(Stream);
+
+impl Context for Http {}
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        action(VM.with(|vm| self.0.request_headers(vm, &Envoy, end_of_stream)))
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        action(VM.with(|vm| self.0.request_body(vm, &Envoy, size, end_of_stream)))
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        action(VM.with(|vm| self.0.request_trailers(vm, &Envoy)))
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        VM.with(|vm| self.0.response_headers(vm, &Envoy, end_of_stream));
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        VM.with(|vm| self.0.response_body(vm, &Envoy, size, end_of_stream));
+        Action::Continue
+    }
 }
 
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        match VM.with(|vm| vm.request(&Envoy, self.root)) {
-            Flow::Continue => Action::Continue,
-            Flow::Answered => Action::Pause,
-        }
+fn action(flow: Flow) -> Action {
+    match flow {
+        Flow::Continue => Action::Continue,
+        Flow::Wait | Flow::Answered => Action::Pause,
     }
 }

@@ -24,6 +24,8 @@ pub struct RequestHeaders<'a> {
     /// Whether there is an `access-control-request-method`: with `OPTIONS`, a
     /// CORS preflight.
     pub has_cors_method: bool,
+    /// All of them, for those that few requests are asked for.
+    pub(crate) all: &'a [u8],
 }
 
 /// Every value of one header. One value takes no memory.
@@ -54,6 +56,12 @@ impl<'a> Values<'a> {
         self.first.is_none()
     }
 
+    /// The first, without blanks around it; empty when there is none.
+    #[must_use]
+    pub fn first_trimmed(&self) -> &'a [u8] {
+        self.first.unwrap_or_default().trim_ascii()
+    }
+
     /// Those that are more than blanks.
     pub fn filled(&self) -> impl Iterator<Item = &'a [u8]> {
         let all = self.first.into_iter().chain(self.more.iter().copied());
@@ -69,11 +77,20 @@ impl<'a> RequestHeaders<'a> {
     /// # Errors
     /// [`HostError::Unreadable`] for any other layout.
     pub fn read(bytes: &'a [u8]) -> Result<Self, HostError> {
-        let mut headers = Self::default();
+        let mut headers = Self {
+            all: bytes,
+            ..Self::default()
+        };
         Pairs::new(bytes)
             .and_then(|mut pairs| pairs.read_all(|name, value| headers.note(name, value)))
             .ok_or(HostError::Unreadable)?;
         Ok(headers)
+    }
+
+    /// Every value of the header of that name.
+    #[must_use]
+    pub fn values(&self, name: &str) -> Values<'a> {
+        values(self.all, name)
     }
 
     fn note(&mut self, name: &[u8], value: &'a [u8]) {
@@ -90,6 +107,21 @@ impl<'a> RequestHeaders<'a> {
             _ => {}
         }
     }
+}
+
+/// Every value of one header in the layout that [`RequestHeaders::read`] reads;
+/// none where the layout breaks.
+#[must_use]
+pub fn values<'a>(bytes: &'a [u8], name: &str) -> Values<'a> {
+    let mut values = Values::default();
+    if let Some(mut pairs) = Pairs::new(bytes) {
+        let _none_after_a_break = pairs.read_all(|other, value| {
+            if other.eq_ignore_ascii_case(name.as_bytes()) {
+                values.push(value);
+            }
+        });
+    }
+    values
 }
 
 struct Pairs<'a> {
@@ -174,6 +206,8 @@ mod tests {
         assert!(headers.shard_keys.filled().eq([b"p/d"]));
         assert!(headers.api_keys.filled().eq([b"\xff"]));
         assert!(headers.has_owner);
+        assert!(headers.values("Other").filled().eq([b"x"]));
+        assert!(headers.values("none").is_empty());
         assert!(!headers.has_connect_version);
     }
 

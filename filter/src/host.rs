@@ -21,16 +21,48 @@ pub trait Host {
     /// Outside the request-headers phase or when memory is short.
     fn request_headers(&self) -> Result<Vec<u8>, HostError>;
 
+    /// `size` bytes of the current request's body, from `start` of what has
+    /// gathered since it began to wait.
+    ///
+    /// # Errors
+    /// Outside the request-body phase, and for bytes that are not there.
+    fn request_body(&self, start: usize, size: usize) -> Result<Vec<u8>, HostError>;
+
+    /// All headers of the current response, as those of a request.
+    ///
+    /// # Errors
+    /// Outside the response-headers phase or when memory is short.
+    fn response_headers(&self) -> Result<Vec<u8>, HostError>;
+
+    /// The `size` bytes of the current response's body that pass by.
+    ///
+    /// # Errors
+    /// Outside the response-body phase, and for bytes that are not there.
+    fn response_body(&self, size: usize) -> Result<Vec<u8>, HostError>;
+
+    /// A value that all VMs of the process share, and its version.
+    ///
+    /// # Errors
+    /// [`HostError::NotFound`] when nobody has set it.
+    fn shared(&self, name: &str) -> Result<(Vec<u8>, u32), HostError>;
+
+    /// Sets a shared value, if its version is still that one; 0 for whatever
+    /// version.
+    ///
+    /// # Errors
+    /// [`HostError::CasMismatch`] when somebody else has set it since.
+    fn set_shared(&self, name: &str, value: &[u8], version: u32) -> Result<(), HostError>;
+
     /// Leaves exactly one header of that name in the current request.
     ///
     /// # Errors
-    /// Outside the request-headers phase.
+    /// Once the request's headers have gone on.
     fn set_request_header(&self, name: &str, value: &str) -> Result<(), HostError>;
 
     /// Removes every header of that name from the current request.
     ///
     /// # Errors
-    /// Outside the request-headers phase.
+    /// Once the request's headers have gone on.
     fn remove_request_header(&self, name: &str) -> Result<(), HostError>;
 
     /// Sets the filter state `wasm.<name>` of the current request.
@@ -107,6 +139,9 @@ pub enum HostError {
     /// Status 7.
     #[error("host call: empty")]
     Empty,
+    /// Status 8.
+    #[error("host call: version mismatch")]
+    CasMismatch,
     /// Status 10.
     #[error("host call: internal failure")]
     InternalFailure,
@@ -133,6 +168,7 @@ impl HostError {
             2 => Self::BadArgument,
             6 => Self::InvalidMemoryAccess,
             7 => Self::Empty,
+            8 => Self::CasMismatch,
             10 => Self::InternalFailure,
             12 => Self::Unimplemented,
             other => Self::Other(other),

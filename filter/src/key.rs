@@ -1,10 +1,9 @@
-//! From the headers of a request to its one canonical key.
+//! The key in the header of a request.
 
-use std::borrow::Cow;
-
-use sharding::{KeyError, Resource, SHARD_KEY, ShardKey, canonical_project};
+use sharding::{KeyError, Resource, ShardKey};
 
 use crate::headers::Values;
+use crate::project::Stated;
 use crate::refusal::Refusal;
 
 /// A key as Envoy will hash it. The usual one is canonical as it was sent and
@@ -26,6 +25,12 @@ impl Key<'_> {
             Self::Made(key) => key.as_str(),
         }
     }
+
+    /// Project and resource; of a canonical key, both are there.
+    #[must_use]
+    pub fn halves(&self) -> (&str, &str) {
+        self.as_str().split_once('/').unwrap_or_default()
+    }
 }
 
 /// What was odd about the keys of a request and is right now.
@@ -35,7 +40,7 @@ pub struct Mended {
     pub spelling: bool,
     /// More than one header.
     pub repeated: bool,
-    /// No project, although the request names one in `x-api-key`.
+    /// No project, although the request names one, or there is a default.
     pub project: bool,
 }
 
@@ -47,47 +52,71 @@ impl Mended {
     }
 }
 
-/// The key that the headers give, and how it differs from what they say;
-/// `None` when they give none.
+/// The canonical key in the headers, and how it differs from what they say;
+/// `None` when they have none.
 ///
 /// # Errors
-/// A malformed key, two different keys, or a project other than that of
-/// `x-api-key`.
-pub fn from_headers<'a>(
-    shard_keys: &Values<'a>,
-    api_keys: &Values<'a>,
+/// A malformed key, or two different ones.
+pub fn from_header<'a>(
+    values: &Values<'a>,
     resource: Resource,
 ) -> Result<Option<(Key<'a>, Mended)>, Refusal> {
-    let Some(mut key) = only_key(shard_keys, resource)? else {
+    let Some(key) = only_key(values, resource)? else {
         return Ok(None);
     };
-    let mut mended = Mended {
+    let mended = Mended {
         spelling: matches!(key, Key::Made(_)),
-        repeated: shard_keys.len() > 1,
+        repeated: values.len() > 1,
         project: false,
     };
-    if let Some(project) = only_project(api_keys)?
-        && let Some((own, name)) = key.as_str().split_once('/')
-    {
-        if own.is_empty() {
-            let made = ShardKey::from_halves(&project, name, resource);
-            key = Key::Made(made.map_err(|error| Refusal::malformed(SHARD_KEY, error))?);
-            mended.project = true;
-        } else if own != project {
-            return Err(Refusal::Forged {
-                key: own.to_owned(),
-                api_key: project.into_owned(),
-            });
-        }
-    }
     Ok(Some((key, mended)))
 }
+
+/// Gives a key without a project the one that is stated, else `default`; both
+/// are canonical.
+///
+/// # Errors
+/// For a key of another project than the one that is stated.
+pub fn with_project<'a>(
+    (key, mended): (Key<'a>, Mended),
+    resource: Resource,
+    stated: &Stated<'_>,
+    default: &str,
+) -> Result<(Key<'a>, Mended), Refusal> {
+    let (own, name) = key.halves();
+    let project = match stated {
+        Stated::Named(project, place) => {
+            if !own.is_empty() && own != project {
+                return Err(Refusal::Forged {
+                    key: own.to_owned(),
+                    place,
+                    project: project.clone().into_owned(),
+                });
+            }
+            project.as_ref()
+        }
+        Stated::Nothing => default,
+        Stated::Unknown | Stated::Unread => "",
+    };
+    if !own.is_empty() || project.is_empty() {
+        return Ok((key, mended));
+    }
+    let made = ShardKey::from_halves(project, name, resource);
+    let made = made.map_err(|error| Refusal::malformed(HEADER, error))?;
+    let mended = Mended {
+        project: true,
+        ..mended
+    };
+    Ok((Key::Made(made), mended))
+}
+
+/// Where the key is, for messages.
+pub const HEADER: &str = "header x-shard-key";
 
 fn only_key<'a>(values: &Values<'a>, resource: Resource) -> Result<Option<Key<'a>>, Refusal> {
     let mut found: Option<Key<'a>> = None;
     for value in values.filled() {
-        let key =
-            canonical(value, resource).map_err(|error| Refusal::malformed(SHARD_KEY, error))?;
+        let key = canonical(value, resource).map_err(|error| Refusal::malformed(HEADER, error))?;
         match &found {
             None => found = Some(key),
             Some(first) if first.as_str() == key.as_str() => {}
@@ -100,19 +129,6 @@ fn only_key<'a>(values: &Values<'a>, resource: Resource) -> Result<Option<Key<'a
         }
     }
     Ok(found)
-}
-
-fn only_project<'a>(values: &Values<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let mut found: Option<Cow<'a, str>> = None;
-    for value in values.filled() {
-        let project = canonical_project(value).map_err(|_| Refusal::MalformedApiKey)?;
-        match &found {
-            None => found = Some(project),
-            Some(first) if *first == project => {}
-            Some(_) => return Err(Refusal::ConflictingApiKeys),
-        }
-    }
-    Ok(found.filter(|project| !project.is_empty()))
 }
 
 fn canonical(value: &[u8], resource: Resource) -> Result<Key<'_>, KeyError> {

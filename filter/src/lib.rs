@@ -4,9 +4,10 @@
 //!
 //! [`host`] is all that this crate knows of Envoy, and the only place with
 //! `unsafe`; the other modules are pure and run natively behind its trait.
-//! State is kept once for each VM ([`state::Vm`]); a request goes from
-//! [`headers`] through [`key`] to a verdict ([`request`]) or a refusal
-//! ([`refusal`], [`rpc`]).
+//! State is kept once for each VM ([`state::Vm`]) and for each request
+//! ([`stream::Stream`]). A request goes from [`headers`], and its [`body`] where
+//! it has to be read, through [`derive`](mod@derive) to a verdict ([`request`])
+//! or a refusal ([`refusal`], [`rpc`]).
 
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -23,15 +24,19 @@
 )]
 
 pub mod body;
+pub mod derive;
+pub mod fields;
 pub mod headers;
 pub mod host;
 pub mod key;
+pub mod learned;
 pub mod metrics;
+pub mod project;
 pub mod refusal;
 pub mod request;
-pub mod route;
 pub mod rpc;
 pub mod state;
+pub mod stream;
 
 mod contexts;
 #[cfg(test)]

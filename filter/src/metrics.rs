@@ -10,17 +10,29 @@
 //! | name | counts |
 //! |---|---|
 //! | `yorkies.requests.source.header` | requests routed by the key in their header |
+//! | `yorkies.requests.source.body` | requests routed by the key in their message |
+//! | `yorkies.requests.source.learned` | requests routed by the key that was learned for the document id in their message |
+//! | `yorkies.requests.source.request_line` | requests routed by the key in their path, query or another header |
+//! | `yorkies.requests.source.project` | requests routed by their project alone |
 //! | `yorkies.requests.source.fixed` | requests routed by the fixed key of their path's rule |
 //! | `yorkies.requests.source.any` | requests routed to any member, having no key |
 //! | `yorkies.requests.mended.spelling` | keys that were not in canonical spelling |
 //! | `yorkies.requests.mended.repeated` | requests with several key headers that mean the same |
-//! | `yorkies.requests.mended.project` | keys without a project that got that of `x-api-key` |
+//! | `yorkies.requests.mended.project` | keys without a project that got the one that the request names, or the default |
 //! | `yorkies.requests.refused.no_key` | requests that need a key and have none |
-//! | `yorkies.requests.refused.malformed` | requests whose key or `x-api-key` is malformed |
+//! | `yorkies.requests.refused.malformed` | requests whose key or project is malformed |
 //! | `yorkies.requests.refused.conflicting` | requests with several keys, or several `x-api-key`, that differ |
-//! | `yorkies.requests.refused.forged` | requests whose key is of another project than `x-api-key` |
+//! | `yorkies.requests.refused.forged` | requests whose key is of another project than theirs |
+//! | `yorkies.requests.refused.mismatch` | requests whose key is of another resource than their message |
+//! | `yorkies.requests.refused.unreadable` | requests whose message is needed and cannot be read |
+//! | `yorkies.requests.refused.too_large` | requests whose key is not within `max_body` bytes of their message |
+//! | `yorkies.requests.refused.outsider` | calls between servers that were not made by one |
 //! | `yorkies.requests.refused.unconfigured` | requests before the first good configuration |
 //! | `yorkies.requests.refused.host` | requests for which a host call failed |
+//! | `yorkies.bodies.bytes` | bytes of messages that were read |
+//! | `yorkies.bodies.failed` | messages, of requests and responses, that could not be read |
+//! | `yorkies.ids.learned` | document ids whose key was learned or changed |
+//! | `yorkies.ids.unknown` | document ids whose key was needed and not known |
 //! | `yorkies.config.updates` | configurations taken over |
 //! | `yorkies.config.rejected` | configurations that could not be read |
 //! | `yorkies.config.stale` | configurations older than the one in use |
@@ -40,6 +52,10 @@ use crate::host::{Host, HostError};
 #[allow(missing_docs)] // the table says it
 pub enum Counter {
     SourceHeader,
+    SourceBody,
+    SourceLearned,
+    SourceRequestLine,
+    SourceProject,
     SourceFixed,
     SourceAny,
     MendedSpelling,
@@ -49,8 +65,16 @@ pub enum Counter {
     RefusedMalformed,
     RefusedConflicting,
     RefusedForged,
+    RefusedMismatch,
+    RefusedUnreadable,
+    RefusedTooLarge,
+    RefusedOutsider,
     RefusedUnconfigured,
     RefusedHost,
+    BodyBytes,
+    BodiesFailed,
+    IdsLearned,
+    IdsUnknown,
     ConfigUpdates,
     ConfigRejected,
     ConfigStale,
@@ -59,8 +83,12 @@ pub enum Counter {
 }
 
 /// In the order of [`Counter`].
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 29] = [
     "yorkies.requests.source.header",
+    "yorkies.requests.source.body",
+    "yorkies.requests.source.learned",
+    "yorkies.requests.source.request_line",
+    "yorkies.requests.source.project",
     "yorkies.requests.source.fixed",
     "yorkies.requests.source.any",
     "yorkies.requests.mended.spelling",
@@ -70,8 +98,16 @@ const NAMES: [&str; 17] = [
     "yorkies.requests.refused.malformed",
     "yorkies.requests.refused.conflicting",
     "yorkies.requests.refused.forged",
+    "yorkies.requests.refused.mismatch",
+    "yorkies.requests.refused.unreadable",
+    "yorkies.requests.refused.too_large",
+    "yorkies.requests.refused.outsider",
     "yorkies.requests.refused.unconfigured",
     "yorkies.requests.refused.host",
+    "yorkies.bodies.bytes",
+    "yorkies.bodies.failed",
+    "yorkies.ids.learned",
+    "yorkies.ids.unknown",
     "yorkies.config.updates",
     "yorkies.config.rejected",
     "yorkies.config.stale",

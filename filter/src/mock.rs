@@ -14,6 +14,12 @@ pub(crate) struct MockHost {
     headers: RefCell<Vec<(String, Vec<u8>)>>,
     configuration: RefCell<Vec<u8>>,
     filter_state: RefCell<BTreeMap<String, String>>,
+    /// What of the request's body waits.
+    body: RefCell<Vec<u8>>,
+    response: RefCell<(Vec<(String, Vec<u8>)>, Vec<u8>)>,
+    shared: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
+    /// Writes to shared data that somebody else's comes before.
+    disturbed: Cell<usize>,
     replies: RefCell<Vec<Reply>>,
     counters: RefCell<Vec<(String, u64)>>,
     tick_periods: RefCell<Vec<Duration>>,
@@ -32,8 +38,33 @@ impl MockHost {
                 .collect(),
         );
         self.filter_state.borrow_mut().clear();
+        self.body.borrow_mut().clear();
         self.replies.borrow_mut().clear();
         self.calls.set(0);
+    }
+
+    /// More of the request's body; returns the size of what waits.
+    pub(crate) fn body(&self, bytes: &[u8]) -> usize {
+        let mut body = self.body.borrow_mut();
+        body.extend(bytes);
+        body.len()
+    }
+
+    /// The headers of the response.
+    pub(crate) fn response(&self, headers: &[(&str, &str)]) {
+        let headers = headers.iter();
+        self.response.borrow_mut().0 = headers
+            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+            .collect();
+    }
+
+    /// The next piece of the response's body.
+    pub(crate) fn response_piece(&self, bytes: &[u8]) {
+        self.response.borrow_mut().1 = bytes.to_vec();
+    }
+
+    pub(crate) fn disturb_next_writes(&self, writes: usize) {
+        self.disturbed.set(writes);
     }
 
     pub(crate) fn configuration(&self, json: &str) {
@@ -101,6 +132,52 @@ impl Host for MockHost {
         Ok(serialize(
             pairs.map(|(name, value)| (name.as_bytes(), value.as_slice())),
         ))
+    }
+
+    fn request_body(&self, start: usize, size: usize) -> Result<Vec<u8>, HostError> {
+        self.called()?;
+        let body = self.body.borrow();
+        let range = body.get(start..start + size);
+        range
+            .map(<[u8]>::to_vec)
+            .ok_or(HostError::InvalidMemoryAccess)
+    }
+
+    fn response_headers(&self) -> Result<Vec<u8>, HostError> {
+        self.called()?;
+        let response = self.response.borrow();
+        let pairs = response.0.iter();
+        Ok(serialize(
+            pairs.map(|(name, value)| (name.as_bytes(), value.as_slice())),
+        ))
+    }
+
+    fn response_body(&self, size: usize) -> Result<Vec<u8>, HostError> {
+        self.called()?;
+        let response = self.response.borrow();
+        assert_eq!(response.1.len(), size);
+        Ok(response.1.clone())
+    }
+
+    fn shared(&self, name: &str) -> Result<(Vec<u8>, u32), HostError> {
+        self.called()?;
+        let shared = self.shared.borrow();
+        shared.get(name).cloned().ok_or(HostError::NotFound)
+    }
+
+    fn set_shared(&self, name: &str, value: &[u8], version: u32) -> Result<(), HostError> {
+        self.called()?;
+        let mut shared = self.shared.borrow_mut();
+        let now = shared.get(name).map_or(0, |(_, version)| *version);
+        if self.disturbed.get() > 0 {
+            self.disturbed.set(self.disturbed.get() - 1);
+            return Err(HostError::CasMismatch);
+        }
+        if version != 0 && version != now {
+            return Err(HostError::CasMismatch);
+        }
+        shared.insert(name.to_owned(), (value.to_vec(), now + 1));
+        Ok(())
     }
 
     fn set_request_header(&self, name: &str, value: &str) -> Result<(), HostError> {

@@ -12,11 +12,12 @@
 //! would pass it by. So a configuration is refused where there is no good
 //! state, which is true of the canary, and ignored where there is one.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use sharding::{Assignment, FilterConfig, Rules};
+use sharding::{Assignment, FilterConfig, Rules, canonical_project};
 
 use crate::host::{Host, HostError, LogLevel};
 use crate::metrics::{Counter, Metrics};
@@ -39,19 +40,37 @@ pub struct Current {
     pub assignment: Option<Assignment>,
     /// The epoch in decimal.
     pub epoch: String,
+    /// The project of requests that name none, canonical; empty where none is
+    /// configured.
+    pub default_project: String,
 }
 
 impl Current {
     /// Makes a configuration ready.
     #[must_use]
     pub fn new(config: FilterConfig) -> Self {
+        let default = config.default_project.as_deref().unwrap_or_default();
         Self {
+            // A configuration with a project that is none was refused.
+            default_project: canonical_project(default.as_bytes())
+                .map(Cow::into_owned)
+                .unwrap_or_default(),
             rules: config.rules(),
             assignment: config.assignment(),
             epoch: config.epoch.to_string(),
             config,
         }
     }
+}
+
+/// What came of the configuration of a root context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Configured {
+    /// Whether the VM can serve.
+    pub can_serve: bool,
+    /// Whether the root's listener is reached by servers of the cluster alone.
+    /// The root's own: what it comes with besides is the VM's.
+    pub internal: bool,
 }
 
 /// The state of one VM, which is that of one worker thread.
@@ -83,8 +102,8 @@ impl Vm {
     /// Takes over the plugin configuration of a new root context, unless it is
     /// older than the one in use: roots of several listeners may be configured
     /// in any order. An equal epoch does replace, for configurations that are
-    /// kept by hand. Returns whether the VM can serve.
-    pub fn configure(&self, host: &impl Host, root: u32) -> bool {
+    /// kept by hand.
+    pub fn configure(&self, host: &impl Host, root: u32) -> Configured {
         self.note(self.metrics.define(host));
         self.tick_with(host, root);
         let read = host
@@ -105,7 +124,10 @@ impl Vm {
                 );
                 // A VM that refuses never ticks: this is its only chance to be counted.
                 self.note(self.metrics.flush(host));
-                return self.current.borrow().is_some();
+                return Configured {
+                    can_serve: self.current.borrow().is_some(),
+                    internal: false,
+                };
             }
         };
         if !decoded.ignored.is_empty() {
@@ -118,8 +140,18 @@ impl Vm {
                 &format!("yorkies: {fields} unknown fields ignored, first {named:?}"),
             );
         }
-        self.replace(host, decoded.config);
-        true
+        let internal = decoded.config.internal;
+        self.replace(
+            host,
+            FilterConfig {
+                internal: false,
+                ..decoded.config
+            },
+        );
+        Configured {
+            can_serve: true,
+            internal,
+        }
     }
 
     fn replace(&self, host: &impl Host, config: FilterConfig) {
@@ -137,6 +169,12 @@ impl Vm {
             return;
         }
         self.metrics.add(Counter::ConfigUpdates, 1);
+        if let Some(current) = self.current()
+            && config == current.config
+        {
+            // Told once for each listener: a table that is built is kept.
+            return;
+        }
         host.log(
             LogLevel::Debug,
             &format!("yorkies: epoch {} in use", config.epoch),

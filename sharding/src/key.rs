@@ -217,7 +217,9 @@ fn trim_blanks(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-fn percent_decode(mut bytes: &[u8]) -> Vec<u8> {
+/// Decodes every valid `%XX`, once; what escapes nothing is itself.
+#[must_use]
+pub fn percent_decode(mut bytes: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(bytes.len());
     while let [first, rest @ ..] = bytes {
         bytes = rest;

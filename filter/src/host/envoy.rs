@@ -15,6 +15,12 @@ use crate::rpc::Reply;
 
 /// `proxy_map_type_t`: the headers of the request.
 const REQUEST_HEADERS: u32 = 0;
+/// `proxy_map_type_t`: the headers of the response.
+const RESPONSE_HEADERS: u32 = 2;
+/// `proxy_buffer_type_t`: the body of the request.
+const REQUEST_BODY: u32 = 0;
+/// `proxy_buffer_type_t`: the body of the response.
+const RESPONSE_BODY: u32 = 1;
 /// `proxy_buffer_type_t`: the plugin configuration.
 const PLUGIN_CONFIGURATION: u32 = 7;
 /// `proxy_metric_type_t`: a counter.
@@ -72,6 +78,20 @@ unsafe extern "C" {
         name_size: usize,
         return_id: *mut u32,
     ) -> u32;
+    fn proxy_get_shared_data(
+        name: *const u8,
+        name_size: usize,
+        return_data: *mut *mut u8,
+        return_size: *mut usize,
+        return_cas: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+        cas: u32,
+    ) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
 }
 
@@ -92,11 +112,63 @@ fn returned_bytes(
     Ok(bytes.into_vec())
 }
 
+fn header_map(map_type: u32) -> Result<Vec<u8>, HostError> {
+    returned_bytes(|data, size| {
+        // SAFETY: both pointers are to live, writable locals of `returned_bytes`.
+        unsafe { proxy_get_header_map_pairs(map_type, data, size) }
+    })
+}
+
+/// Exactly the bytes that are there: Envoy refuses a range beyond them.
+fn buffer(buffer_type: u32, start: usize, length: usize) -> Result<Vec<u8>, HostError> {
+    if length == 0 {
+        return Ok(Vec::new());
+    }
+    returned_bytes(|data, size| {
+        // SAFETY: both pointers are to live, writable locals of `returned_bytes`.
+        unsafe { proxy_get_buffer_bytes(buffer_type, start, length, data, size) }
+    })
+}
+
 impl Host for Envoy {
     fn request_headers(&self) -> Result<Vec<u8>, HostError> {
-        returned_bytes(|data, size| {
-            // SAFETY: both pointers are to live, writable locals of `returned_bytes`.
-            unsafe { proxy_get_header_map_pairs(REQUEST_HEADERS, data, size) }
+        header_map(REQUEST_HEADERS)
+    }
+
+    fn request_body(&self, start: usize, size: usize) -> Result<Vec<u8>, HostError> {
+        buffer(REQUEST_BODY, start, size)
+    }
+
+    fn response_headers(&self) -> Result<Vec<u8>, HostError> {
+        header_map(RESPONSE_HEADERS)
+    }
+
+    fn response_body(&self, size: usize) -> Result<Vec<u8>, HostError> {
+        buffer(RESPONSE_BODY, 0, size)
+    }
+
+    fn shared(&self, name: &str) -> Result<(Vec<u8>, u32), HostError> {
+        let mut version = 0;
+        let bytes = returned_bytes(|data, size| {
+            // SAFETY: the name is a live slice that the host only reads during the call; the other pointers are to live,
+            // writable locals, of `returned_bytes` and of this function.
+            unsafe {
+                proxy_get_shared_data(name.as_ptr(), name.len(), data, size, &raw mut version)
+            }
+        })?;
+        Ok((bytes, version))
+    }
+
+    fn set_shared(&self, name: &str, value: &[u8], version: u32) -> Result<(), HostError> {
+        // SAFETY: pointers and sizes are those of live slices; the host copies before it returns.
+        HostError::check(unsafe {
+            proxy_set_shared_data(
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+                version,
+            )
         })
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::headers::{RequestHeaders, serialize};
+use crate::project::{HEADER_API_KEY, by_api_key};
 use proptest::prelude::*;
 use sharding::MAX_KEY_LEN;
 
@@ -12,8 +13,15 @@ fn find_with(resource: Resource, keys: &[&[u8]], api_keys: &[&[u8]]) -> Found {
         .map(|value| (b"x-api-key".as_slice(), *value));
     let bytes = serialize(keys.chain(api_keys));
     let headers = RequestHeaders::read(&bytes).unwrap();
-    let found = from_headers(&headers.shard_keys, &headers.api_keys, resource)?;
-    Ok(found.map(|(key, mended)| (key.as_str().to_owned(), mended)))
+    let stated = match by_api_key(&headers.api_keys)? {
+        Some(project) => Stated::Named(project, HEADER_API_KEY),
+        None => Stated::Nothing,
+    };
+    let Some(found) = from_header(&headers.shard_keys, resource)? else {
+        return Ok(None);
+    };
+    let (key, mended) = with_project(found, resource, &stated, "")?;
+    Ok(Some((key.as_str().to_owned(), mended)))
 }
 
 fn find(keys: &[&[u8]], api_keys: &[&[u8]]) -> Found {
@@ -95,7 +103,8 @@ fn another_project_than_the_api_keys_is_forged() {
         find(&[b"p/d"], &[b"q"]),
         Err(Refusal::Forged {
             key: "p".to_owned(),
-            api_key: "q".to_owned()
+            place: HEADER_API_KEY,
+            project: "q".to_owned()
         })
     );
     assert_eq!(key(&[b"caf\xe9/d"], &["café".as_bytes()]).0, "caf%C3%A9/d");
@@ -123,7 +132,7 @@ fn malformed_keys_are_refused() {
     ));
     assert_eq!(
         find(&[b"/d"], &[&[b'a'; 9000]]),
-        Err(Refusal::MalformedApiKey)
+        Err(Refusal::MalformedProject(HEADER_API_KEY))
     );
     assert!(matches!(
         find(&[b"/d"], &[&[b'a'; MAX_KEY_LEN - 1]]),

@@ -30,6 +30,10 @@ pub struct Reply {
 pub enum Code {
     /// The request will never be right: not to be sent again.
     InvalidArgument,
+    /// The caller may not do this.
+    PermissionDenied,
+    /// Nobody here can read this.
+    Unimplemented,
     /// A passing condition: to be sent again.
     Unavailable,
 }
@@ -40,6 +44,8 @@ impl Code {
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidArgument => "invalid_argument",
+            Self::PermissionDenied => "permission_denied",
+            Self::Unimplemented => "unimplemented",
             Self::Unavailable => "unavailable",
         }
     }
@@ -49,6 +55,8 @@ impl Code {
     pub fn grpc_status(self) -> u8 {
         match self {
             Self::InvalidArgument => 3,
+            Self::PermissionDenied => 7,
+            Self::Unimplemented => 12,
             Self::Unavailable => 14,
         }
     }
@@ -58,6 +66,8 @@ impl Code {
     pub fn http_status(self) -> u16 {
         match self {
             Self::InvalidArgument => 400,
+            Self::PermissionDenied => 403,
+            Self::Unimplemented => 501,
             Self::Unavailable => 503,
         }
     }

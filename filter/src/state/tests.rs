@@ -1,5 +1,6 @@
 use super::*;
 use crate::mock::MockHost;
+use crate::stream::Stream;
 
 const GOOD: &str = r#"{"format":1,"epoch":7,"cluster":"c","members":[]}"#;
 
@@ -11,7 +12,7 @@ fn configured(host: &MockHost) -> Vm {
 
 fn configure(vm: &Vm, host: &MockHost, root: u32, json: &str) -> bool {
     host.configuration(json);
-    vm.configure(host, root)
+    vm.configure(host, root).can_serve
 }
 
 fn epoch(vm: &Vm) -> Option<u64> {
@@ -65,6 +66,22 @@ fn a_later_or_equal_epoch_replaces_and_an_earlier_one_does_not() {
 }
 
 #[test]
+fn each_root_is_told_whether_it_is_internal_and_the_table_stays() {
+    let host = MockHost::default();
+    let vm = configured(&host);
+    let before = vm.current().unwrap();
+    let internal = GOOD.replace("\"epoch\"", "\"internal\":true,\"epoch\"");
+    for (json, expected) in [(internal.as_str(), true), (GOOD, false)] {
+        host.configuration(json);
+        assert_eq!(vm.configure(&host, 2).internal, expected);
+        assert!(Rc::ptr_eq(&before, &vm.current().unwrap()));
+    }
+    // A stale configuration says it too.
+    host.configuration(&internal.replace('7', "6"));
+    assert!(vm.configure(&host, 3).internal);
+}
+
+#[test]
 fn unknown_fields_are_named_and_counted() {
     let host = MockHost::default();
     let vm = Vm::new();
@@ -106,7 +123,7 @@ fn an_old_root_that_serves_again_takes_over_the_tick() {
     configure(&vm, &host, 2, GOOD);
     vm.done(&host, 2);
     host.request(&[(":path", "/x")]);
-    vm.request(&host, 1);
+    Stream::new(1, false).request_headers(&vm, &host, true);
     assert_eq!(host.tick_period(), Some(TICK));
     vm.tick(&host, 1);
     assert_eq!(host.counter("yorkies.requests.refused.no_key"), 1);

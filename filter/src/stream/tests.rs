@@ -23,7 +23,7 @@ impl Router {
         let host = MockHost::default();
         let vm = Vm::new();
         host.configuration(json);
-        assert!(vm.configure(&host, 1));
+        assert!(vm.configure(&host, 1).can_serve);
         Self { host, vm }
     }
 
@@ -43,7 +43,7 @@ impl Router {
     fn send(&self, path: &str, headers: &[(&str, &str)]) -> Flow {
         let first = [(":method", "POST"), (":path", path)];
         self.host.request(&[first.as_slice(), headers].concat());
-        self.vm.request(&self.host, 1)
+        Stream::new(1, false).request_headers(&self.vm, &self.host, true)
     }
 
     fn counted(&self, name: &str) -> u64 {
@@ -120,7 +120,7 @@ fn a_request_without_a_key_is_refused_where_one_is_needed() {
         assert_eq!(reply.status, 400);
         assert_eq!(
             text(reply),
-            "no shard key: expected header x-shard-key with project/resource\n"
+            "no shard key: expected header x-shard-key with project/resource, or a request that names its resource\n"
         );
     }
     assert_eq!(router.counted("yorkies.requests.refused.no_key"), 3);
@@ -194,9 +194,15 @@ fn a_cors_preflight_has_no_key_and_goes_anywhere() {
         ("access-control-request-method", "POST"),
     ];
     router.host.request(&preflight);
-    assert_eq!(router.vm.request(&router.host, 1), Flow::Continue);
+    assert_eq!(
+        Stream::new(1, false).request_headers(&router.vm, &router.host, true),
+        Flow::Continue
+    );
     router.host.request(&preflight[..2]);
-    assert_eq!(router.vm.request(&router.host, 1), Flow::Answered);
+    assert_eq!(
+        Stream::new(1, false).request_headers(&router.vm, &router.host, true),
+        Flow::Answered
+    );
 }
 
 #[test]
@@ -338,7 +344,8 @@ proptest! {
         headers.extend(keys.into_iter().map(|key| ("x-shard-key", key)));
         headers.extend(api_key.map(|key| ("x-api-key", key.into_bytes())));
         router.host.request(&headers);
-        match router.vm.request(&router.host, 1) {
+        match Stream::new(1, false).request_headers(&router.vm, &router.host, true) {
+            Flow::Wait => prop_assert!(false, "there is nothing to wait for"),
             Flow::Answered => prop_assert!(router.host.reply().is_some()),
             Flow::Continue => {
                 prop_assert_eq!(router.host.reply(), None);
