@@ -9,7 +9,7 @@ ENVOYS      := 1.36.4 1.37.0 1.38.3 1.39.3 1.40.0
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check audit bench build filter toolchain node clean
+.PHONY: help demo up test matrix check audit bench bench-filter build filter toolchain node clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +32,7 @@ matrix: toolchain ## The end-to-end tests on every supported Envoy
 check: toolchain ## Formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy -p yorkies-filter --target $(WASM_TARGET) -- -D warnings
+	cargo clippy -p yorkies-filter -p empty-filter --target $(WASM_TARGET) -- -D warnings
 
 audit: ## Licences, duplicate and unused dependencies (needs cargo-deny and cargo-machete)
 	cargo deny check bans licenses sources
@@ -40,6 +40,15 @@ audit: ## Licences, duplicate and unused dependencies (needs cargo-deny and carg
 
 bench: toolchain ## Time to build the tables
 	cargo bench -p sharding
+
+bench-filter: filter ## What the filter costs beside none, an empty one and Lua, on a real Envoy (BENCH="--json" and others)
+	cargo build -q -p empty-filter --target $(WASM_TARGET) --profile filter
+	@for name in yorkies empty; do \
+	  cargo run -q -p filter-module -- $(LINKED)/$${name}_filter.wasm \
+	    --keep filter/callbacks.txt --out $(TARGET)/filter-bench --name $$name-filter || exit 1; \
+	done
+	@cargo run -q --release -p filter-bench -- --envoy "$$(envoy/get)" \
+	  --linked $(LINKED) --shipped $(TARGET)/filter-bench $(BENCH)
 
 build: filter ## The server (release) and the filter
 	cargo build -q --release -p xds-server
