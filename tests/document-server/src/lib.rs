@@ -9,6 +9,7 @@
 pub mod instance;
 pub mod log;
 pub mod protocol;
+pub mod sdk;
 pub mod server;
 pub mod store;
 

@@ -4,8 +4,8 @@
 mod common;
 
 use common::json::{Editor, Watch, call, reason, texts};
-use common::sdk::two_clients;
 use common::{Process, eventually};
+use document_server::sdk::two_clients;
 use serde_json::{Value, json};
 
 const DOCUMENT: &str = "shared-document";
@@ -167,11 +167,14 @@ async fn real_clients_on_two_instances_lose_edits() {
     let pair = Pair::start();
     let (a, b) = (pair.a.url(), pair.b.url());
     let arguments = ["--url", &a, "--url2", &b, "--document", DOCUMENT];
-    let run = two_clients(&[&arguments[..], &["--edits", "2", "--timeout", "1000"]].concat()).await;
+    let run = two_clients(&[&arguments[..], &["--edits", "2", "--timeout", "1000"]].concat())
+        .await
+        .expect("a run");
 
     assert!(!run.success, "two owners went unnoticed");
-    let lost = run.result()["lost"].as_array().expect("a list").clone();
-    assert!(!lost.is_empty(), "{}", run.result());
+    let result = run.result().expect("a result");
+    let lost = result["lost"].as_array().expect("a list").clone();
+    assert!(!lost.is_empty(), "{result}");
     eventually("an instance refused a push", async || {
         let refused = |process: &Process| {
             let codes = process

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::sdk::two_clients;
 use common::{Process, eventually};
+use document_server::sdk::two_clients;
 use serde_json::Value;
 
 async fn clients_see_each_other(document: &str, more: &[&str], protocol: &str, api_key: &str) {
@@ -20,9 +20,9 @@ async fn clients_see_each_other(document: &str, more: &[&str], protocol: &str, a
         "--api-key",
         api_key,
     ];
-    let run = two_clients(&[&common, more].concat()).await;
+    let run = two_clients(&[&common, more].concat()).await.expect("a run");
 
-    let result = run.result();
+    let result = run.result().expect("a result");
     assert!(run.success, "{result}");
     assert_eq!(result["documents"]["one"], result["documents"]["two"]);
     let text = result["documents"]["one"].as_str().expect("a document");

@@ -3,7 +3,6 @@
 
 pub(crate) mod dialect;
 pub(crate) mod json;
-pub(crate) mod sdk;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
