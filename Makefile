@@ -14,11 +14,13 @@ E2E         := -p yorkies-tests
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: build node ## Route documents through a real Envoy, add a server, show what moves, stop
-	@cargo run -q --release -p yorkies-tests --bin demo
+demo: toolchain ## Route documents through a real Envoy, add a server, show what moves, stop
+	@cargo build -q -p xds-server -p document-server -p yorkies-tests
+	@cargo build -q -p yorkies-filter --target $(WASM_TARGET) --profile filter
+	@cargo run -q -p yorkies-tests --bin demo
 
-up: build ## The same, kept running until Ctrl-C
-	@cargo run -q --release -p yorkies-tests --bin demo -- --keep
+up: toolchain ## The same, kept running until Ctrl-C
+	@cargo run -q -p yorkies-tests --bin demo -- --keep
 
 test: toolchain node ## All tests, the end-to-end ones on a real Envoy
 	cargo test --workspace

@@ -1,1 +1,48 @@
-//! Placeholder.
+//! The fixture of the end-to-end tests: real Envoys, the real control plane and
+//! cheap members, handed out by [`TestEnvironment`] and gone when a test ends.
+//!
+//! Nothing here waits blindly, uses a fixed port or outlives its test. What
+//! can fail returns an error that says what was expected, and the logs of a
+//! test that failed are kept.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "every error here has one meaning: the test has failed"
+)]
+
+mod artifacts;
+mod client;
+mod control_plane;
+mod document_server;
+mod environment;
+mod envoy;
+mod log;
+mod member;
+mod members_file;
+mod normalize;
+mod patience;
+mod prediction;
+mod process;
+mod router;
+mod scratch;
+mod traffic;
+
+pub use artifacts::{
+    document_server_binary, envoy_binary, filter_module, workspace, xds_server_binary,
+};
+pub use client::{Client, Protocol, Reply, Request};
+pub use control_plane::{ControlPlane, Settings, run_xds_server};
+pub use document_server::{DocumentServer, DocumentStore};
+pub use environment::TestEnvironment;
+pub use envoy::{Admin, Envoy, Mode, run_envoy};
+pub use log::LogLine;
+pub use member::{Answer, Member};
+pub use members_file::MembersFile;
+pub use normalize::{comparable_clusters, comparable_dump};
+pub use patience::{eventually, patience};
+pub use prediction::{assignment, equal_weights, expect_hosts, expect_owners, keys, settled};
+pub use process::Process;
+pub use router::Router;
+pub use scratch::Scratch;
+pub use traffic::{Traffic, TrafficReport};

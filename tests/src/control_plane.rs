@@ -1,0 +1,191 @@
+//! The control plane as a process.
+
+use std::fmt::Display;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, bail, ensure};
+use sharding::Policy;
+
+use crate::artifacts::{filter_module, xds_server_binary};
+use crate::process::run_to_end;
+use crate::{LogLine, MembersFile, Mode, Process, eventually};
+
+/// What tests choose of the control plane's configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How keys are spread.
+    pub policy: Policy,
+    /// What the members speak: `h2c`, `http1` or `downstream`.
+    pub upstream: &'static str,
+    /// Whether proxies get their listener from the control plane.
+    pub listener: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            upstream: "h2c",
+            listener: true,
+        }
+    }
+}
+
+/// A control plane with a folder of its own. It can be killed and started
+/// again, and then serves at the address that it had.
+#[derive(Debug)]
+pub struct ControlPlane {
+    folder: PathBuf,
+    settings: Settings,
+    members: MembersFile,
+    address: SocketAddr,
+    process: Option<Process>,
+}
+
+impl ControlPlane {
+    pub(crate) async fn start(folder: PathBuf, settings: Settings) -> Result<Self> {
+        fs::create_dir_all(&folder)?;
+        let mut this = Self {
+            members: MembersFile::new(&folder),
+            folder,
+            settings,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            process: None,
+        };
+        this.restart().await?;
+        Ok(this)
+    }
+
+    /// Its members file.
+    #[must_use]
+    pub fn members(&self) -> &MembersFile {
+        &self.members
+    }
+
+    /// Its state file.
+    #[must_use]
+    pub fn state_file(&self) -> PathBuf {
+        self.folder.join("state.json")
+    }
+
+    /// Where proxies find it.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Kills it; the members file can still be edited.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), Process::kill)
+    }
+
+    /// Starts it, after killing it if it runs, and waits until it listens.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill()?;
+        self.write_configuration()?;
+        let (process, address) = eventually("an address to listen on", async || {
+            let mut process = self.spawn()?;
+            match process.line("listening", listening_at).await {
+                // While it was away its port could become the other end of any connection.
+                Err(error) if format!("{error:#}").contains("in use") => Err(error),
+                done => Ok(done.map(|address| (process, address))),
+            }
+        })
+        .await??;
+        self.process = Some(process);
+        self.address = address;
+        Ok(())
+    }
+
+    /// The events of its log since it was last started.
+    pub fn log(&self) -> Result<Vec<LogLine>> {
+        let process = self.process.as_ref().context("the control plane is down")?;
+        Ok(process
+            .output()?
+            .lines()
+            .filter_map(LogLine::parse)
+            .collect())
+    }
+
+    /// Waits until it has logged an event with all these parts in message and
+    /// fields.
+    pub async fn logged(&self, parts: &[impl AsRef<str> + Display]) -> Result<LogLine> {
+        eventually("in the log of the control plane", async || {
+            let has_all = |line: &LogLine| {
+                let text = line.text();
+                parts.iter().all(|part| text.contains(part.as_ref()))
+            };
+            if let Some(line) = self.log()?.into_iter().find(has_all) {
+                return Ok(line);
+            }
+            let parts: Vec<_> = parts.iter().map(ToString::to_string).collect();
+            bail!("no event has {parts:?}")
+        })
+        .await
+    }
+
+    /// The bootstrap for an Envoy that it serves.
+    pub async fn bootstrap(&self, mode: Mode, node: &str) -> Result<String> {
+        let address = self.address.to_string();
+        let mut arguments = vec!["bootstrap", "--config", "xds-server.yaml"];
+        arguments.extend(["--mode", mode.name(), "--node", node]);
+        arguments.extend(["--xds", &address, "--admin", "127.0.0.1:0"]);
+        let output = run_xds_server(&self.folder, &arguments).await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "no bootstrap: {errors}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Its configuration file.
+    #[must_use]
+    pub fn configuration(&self) -> PathBuf {
+        self.folder.join("xds-server.yaml")
+    }
+
+    fn write_configuration(&self) -> Result<()> {
+        let Settings {
+            policy,
+            upstream,
+            listener,
+        } = &self.settings;
+        let listener = if *listener {
+            "listener: { address: \"127.0.0.1:0\" }\n"
+        } else {
+            ""
+        };
+        let text = format!(
+            "xds: {{ listen: \"{}\" }}\n\
+             state_file: state.json\n\
+             policy: {policy}\n\
+             registry: {{ file: members.yaml }}\n\
+             {listener}\
+             upstream: {{ protocol: {upstream} }}\n\
+             filter: {{ module: \"{}\" }}\n",
+            self.address,
+            filter_module()?.display(),
+        );
+        Ok(fs::write(self.configuration(), text)?)
+    }
+
+    fn spawn(&self) -> Result<Process> {
+        let mut command = Command::new(xds_server_binary()?);
+        command
+            .args(["serve", "--log-format", "json", "--config"])
+            .arg(self.configuration());
+        Process::spawn(command, "xds-server", &self.folder)
+    }
+}
+
+fn listening_at(line: &str) -> Option<SocketAddr> {
+    let line = LogLine::parse(line)?;
+    let is_it = line.message() == "xDS server listening";
+    line.field("address").filter(|_| is_it)?.parse().ok()
+}
+
+/// Runs a subcommand that ends by itself, in that folder.
+pub async fn run_xds_server(folder: &Path, arguments: &[&str]) -> Result<Output> {
+    run_to_end(&xds_server_binary()?, folder, arguments).await
+}

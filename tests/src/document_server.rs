@@ -1,0 +1,83 @@
+//! The demo's document servers and their store as processes.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::Process;
+use crate::artifacts::document_server_binary;
+
+/// The store that document servers share.
+#[derive(Debug)]
+pub struct DocumentStore {
+    process: Process,
+    address: SocketAddr,
+}
+
+/// A document server that speaks Yorkie's protocol. Killed on drop.
+#[derive(Debug)]
+pub struct DocumentServer {
+    id: String,
+    process: Process,
+    address: SocketAddr,
+}
+
+impl DocumentStore {
+    /// Starts an empty store; its log goes to `folder`.
+    pub async fn start(folder: &Path) -> Result<Self> {
+        let (process, address) = start(folder, "store", &["store"]).await?;
+        Ok(Self { process, address })
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DocumentServer {
+    /// Starts a server of that id on the store; its log goes to `folder`.
+    pub async fn start(folder: &Path, id: &str, store: &DocumentStore) -> Result<Self> {
+        let store = format!("http://{}", store.address);
+        let (process, address) =
+            start(folder, id, &["serve", "--id", id, "--store", &store]).await?;
+        Ok(Self {
+            id: id.to_owned(),
+            process,
+            address,
+        })
+    }
+
+    /// Its entry in a roster.
+    #[must_use]
+    pub fn entry(&self, weight: u32) -> sharding::Member {
+        sharding::Member {
+            id: self.id.clone(),
+            address: self.address,
+            weight,
+        }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+}
+
+async fn start(folder: &Path, name: &str, arguments: &[&str]) -> Result<(Process, SocketAddr)> {
+    let mut command = Command::new(document_server_binary()?);
+    command.args(arguments).args(["--listen", "127.0.0.1:0"]);
+    let mut process = Process::spawn(command, name, folder)?;
+    let address = process.line("listening", listening_at).await?;
+    Ok((process, address))
+}
+
+fn listening_at(line: &str) -> Option<SocketAddr> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    line["listening"].as_str()?.parse().ok()
+}

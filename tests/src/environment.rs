@@ -1,0 +1,161 @@
+//! The fixture.
+
+use std::any::type_name;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use crate::artifacts::prepare;
+use crate::patience::limit_per_test;
+use crate::{ControlPlane, Envoy, Member, Mode, Scratch, Settings};
+
+/// Hands out everything that an end-to-end test needs, and ends it all with the
+/// test.
+#[derive(Debug)]
+pub struct TestEnvironment {
+    envoys: Vec<Envoy>,
+    members: Vec<Member>,
+    control_planes: usize,
+    faults_expected: bool,
+    /// Last, so that it is removed when nobody writes there any more.
+    scratch: Scratch,
+}
+
+impl TestEnvironment {
+    /// Runs a test: with a limit in time, and at its end with a look at every
+    /// Envoy that still runs (nothing rejected, no filter failed) and at what
+    /// every member has seen (no epoch went back).
+    ///
+    /// # Panics
+    /// If the test fails.
+    pub fn run<F>(test: F)
+    where
+        F: AsyncFnOnce(&mut Self) -> Result<()>,
+    {
+        prepare();
+        let test = async |environment: &mut Self| {
+            let limit = limit_per_test();
+            timeout(limit, test(environment))
+                .await
+                .with_context(|| format!("the test takes more than {limit:?}"))??;
+            environment.check().await
+        };
+        if let Err(error) = Self::open(name_of::<F>(), test) {
+            panic!("{error:?}");
+        }
+    }
+
+    /// Opens an environment of that name for something that is no test, for as
+    /// long as it takes.
+    pub fn open<F>(name: &str, body: F) -> Result<()>
+    where
+        F: AsyncFnOnce(&mut Self) -> Result<()>,
+    {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let mut environment = Self {
+                envoys: Vec::new(),
+                members: Vec::new(),
+                control_planes: 0,
+                faults_expected: false,
+                scratch: Scratch::new(name)?,
+            };
+            let result = body(&mut environment).await;
+            if result.is_err() {
+                environment.scratch.keep();
+            }
+            result
+        })
+    }
+
+    /// A folder of the test's own.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Starts that many members, named `yorkie-0` and so on.
+    pub async fn members(&mut self, count: usize) -> Result<Vec<Member>> {
+        let mut members = Vec::new();
+        for number in 0..count {
+            members.push(self.member(format!("yorkie-{number}")).await?);
+        }
+        Ok(members)
+    }
+
+    /// Starts a member of that id; several may share one.
+    pub async fn member(&mut self, id: impl Into<String>) -> Result<Member> {
+        let member = Member::start(id).await?;
+        self.members.push(member.clone());
+        Ok(member)
+    }
+
+    /// Starts a control plane.
+    pub async fn control_plane(&mut self, settings: Settings) -> Result<ControlPlane> {
+        let folder = format!("control-plane-{}", self.control_planes);
+        self.control_planes += 1;
+        ControlPlane::start(self.scratch.path().join(folder), settings).await
+    }
+
+    /// Starts an Envoy that is served by that control plane.
+    pub async fn envoy(&mut self, control_plane: &ControlPlane, mode: Mode) -> Result<Envoy> {
+        let name = format!("envoy-{}", self.envoys.len());
+        let bootstrap = control_plane.bootstrap(mode, &name).await?;
+        self.envoy_of_bootstrap(&bootstrap).await
+    }
+
+    /// Starts an Envoy with a bootstrap of the test's own.
+    pub async fn envoy_of_bootstrap(&mut self, bootstrap: &str) -> Result<Envoy> {
+        let name = format!("envoy-{}", self.envoys.len());
+        let envoy = Envoy::start(&name, self.scratch.path(), bootstrap).await?;
+        self.envoys.push(envoy.clone());
+        Ok(envoy)
+    }
+
+    /// Lets this test provoke faults in its Envoys: they are not looked at in
+    /// the end.
+    pub fn expect_faults(&mut self) {
+        self.faults_expected = true;
+    }
+
+    async fn check(&self) -> Result<()> {
+        if !self.faults_expected {
+            for envoy in &self.envoys {
+                envoy
+                    .expect_healthy()
+                    .await
+                    .with_context(|| envoy.name().to_owned())?;
+            }
+        }
+        let backwards = self.members.iter().find(|member| member.epoch_went_back());
+        ensure!(backwards.is_none(), "an epoch went back: {backwards:?}");
+        expect_no_panics(self.scratch.path())
+    }
+}
+
+/// The function around the closure `F`: `file::test` of `file::test::{{closure}}`.
+fn name_of<F>() -> &'static str {
+    let name = type_name::<F>();
+    name.split_once("::{{")
+        .map_or(name, |(function, _)| function)
+}
+
+fn expect_no_panics(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            expect_no_panics(&path)?;
+        } else if path.extension().is_some_and(|extension| extension == "log") {
+            let log = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+            let panic = log.lines().find(|line| line.contains("panicked at"));
+            ensure!(panic.is_none(), "{}: {panic:?}", path.display());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! A member that tells what it was sent: enough for tests of routing, and so
+//! cheap that twenty of them cost nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde::{Deserialize, Serialize};
+use sharding::{SHARD_EPOCH, SHARD_KEY, SHARD_OWNER};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+/// A server in the test's own process, for HTTP/1.1 and HTTP/2 without TLS. It
+/// answers every request with an [`Answer`] and echoes what comes over an
+/// upgraded connection. A handle: it serves until it is stopped or the test ends.
+#[derive(Debug, Clone)]
+pub struct Member {
+    state: Arc<State>,
+    serving: AbortHandle,
+}
+
+/// What a member answers: who it is and the request as it arrived there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Id of the member that answers.
+    pub member: String,
+    /// Address at which it answers.
+    pub address: SocketAddr,
+    /// Method of the request.
+    pub method: String,
+    /// Its path and query.
+    pub path: String,
+    /// Its headers, in order, as text.
+    pub headers: Vec<(String, String)>,
+}
+
+#[derive(Debug)]
+struct State {
+    id: String,
+    address: SocketAddr,
+    requests: AtomicU64,
+    epoch_went_back: AtomicBool,
+}
+
+/// One connection. Behind it is one worker of one Envoy, so that the order of
+/// epochs on it is certain.
+#[derive(Debug)]
+struct Connection {
+    member: Arc<State>,
+    highest_epoch: AtomicU64,
+}
+
+impl Member {
+    /// Starts a member somewhere on the loopback.
+    pub(crate) async fn start(id: impl Into<String>) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let state = Arc::new(State {
+            id: id.into(),
+            address: listener.local_addr()?,
+            requests: AtomicU64::new(0),
+            epoch_went_back: AtomicBool::new(false),
+        });
+        let serving = tokio::spawn(serve(listener, state.clone())).abort_handle();
+        Ok(Self { state, serving })
+    }
+
+    /// Its entry in a roster.
+    #[must_use]
+    pub fn entry(&self, weight: u32) -> sharding::Member {
+        sharding::Member {
+            id: self.state.id.clone(),
+            address: self.state.address,
+            weight,
+        }
+    }
+
+    /// How many requests it has answered.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.state.requests.load(Ordering::Relaxed)
+    }
+
+    /// Ends it and all its connections.
+    pub fn stop(&self) {
+        self.serving.abort();
+    }
+
+    /// Whether on any connection an epoch came after a higher one.
+    #[must_use]
+    pub fn epoch_went_back(&self) -> bool {
+        self.state.epoch_went_back.load(Ordering::Relaxed)
+    }
+}
+
+impl Answer {
+    /// All values of a header.
+    #[must_use]
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let named = self.headers.iter().filter(|(other, _)| other == name);
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The value of a header that must be there exactly once.
+    pub fn only(&self, name: &str) -> Result<&str> {
+        match self.all(name)[..] {
+            [value] => Ok(value),
+            ref values => anyhow::bail!("expected one {name}, the member got {values:?}"),
+        }
+    }
+
+    /// The shard key.
+    pub fn key(&self) -> Result<&str> {
+        self.only(SHARD_KEY)
+    }
+
+    /// The epoch under which the request was routed.
+    pub fn epoch(&self) -> Result<u64> {
+        let text = self.only(SHARD_EPOCH)?;
+        text.parse()
+            .with_context(|| format!("{SHARD_EPOCH} is {text:?}"))
+    }
+
+    /// The owner that the router expects.
+    pub fn owner(&self) -> Result<&str> {
+        self.only(SHARD_OWNER)
+    }
+}
+
+async fn serve(listener: TcpListener, member: Arc<State>) {
+    // Dropped with this task: no connection outlives the member.
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        if let Ok((stream, _)) = stream {
+            let connection = Connection {
+                member: member.clone(),
+                highest_epoch: AtomicU64::new(0),
+            };
+            connections.spawn(Arc::new(connection).serve(stream));
+        }
+    }
+}
+
+impl Connection {
+    async fn serve(self: Arc<Self>, stream: TcpStream) {
+        let service = service_fn(move |request| {
+            self.note(&request);
+            answer(request, self.member.clone())
+        });
+        // Envoy drops connections as it likes: an error here is no news.
+        let _ = stream.set_nodelay(true);
+        let mut server = auto::Builder::new(TokioExecutor::new());
+        server.http2().enable_connect_protocol();
+        let _ = server
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .await;
+    }
+
+    fn note(&self, request: &Request<Incoming>) {
+        self.member.requests.fetch_add(1, Ordering::Relaxed);
+        let epoch = request.headers().get(SHARD_EPOCH);
+        let epoch = epoch.and_then(|value| value.to_str().ok()?.parse().ok());
+        if let Some(epoch) = epoch
+            && self.highest_epoch.fetch_max(epoch, Ordering::Relaxed) > epoch
+        {
+            self.member.epoch_went_back.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+async fn answer(request: Request<Incoming>, member: Arc<State>) -> Result<Response<Full<Bytes>>> {
+    let (head, body) = request.into_parts();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let answer = Answer {
+        member: member.id.clone(),
+        address: member.address,
+        method: head.method.to_string(),
+        path: head
+            .uri
+            .path_and_query()
+            .map_or_else(String::new, ToString::to_string),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+            .collect(),
+    };
+    let is_connect = head.extensions.get::<hyper::ext::Protocol>().is_some();
+    let mut response = Response::builder().header("x-answered-by", &member.id);
+    if is_connect || head.headers.contains_key(header::UPGRADE) {
+        if !is_connect {
+            response = response
+                .status(StatusCode::SWITCHING_PROTOCOLS)
+                .header(header::CONNECTION, "upgrade")
+                .header(header::UPGRADE, "websocket");
+        }
+        tokio::spawn(echo(Request::from_parts(head, body)));
+        return Ok(response.body(Full::default())?);
+    }
+    body.collect().await?;
+    let json = serde_json::to_vec(&answer)?;
+    Ok(response
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::from(json))?)
+}
+
+async fn echo(request: Request<Incoming>) {
+    if let Ok(upgraded) = hyper::upgrade::on(request).await {
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+    }
+}
