@@ -181,9 +181,18 @@ impl<'a> Request<'a> {
         }
         let reading = match body {
             Body::Read(message) => Reading::Read(message),
+            // A project in the header is compared with that of the message only where the message is read anyway.
+            Body::Unread if found.0.halves().0.is_empty() => Reading::Unread,
             Body::Unread | Body::Absent => Reading::Skipped,
         };
         let stated = project::stated(self, reading)?;
+        match stated {
+            Stated::Unread => return Ok(Step::Read(self.reading_mode())),
+            Stated::Unknown if found.0.halves().0.is_empty() => {
+                return self.without_key(&stated).map(Step::Route);
+            }
+            _ => {}
+        }
         let default = &self.current.default_project;
         let (mut key, mut mended) = key::with_project(found, resource, &stated, default)?;
         let mut is_in_message = false;

@@ -25,11 +25,13 @@ pub struct Message {
     mode: Mode,
 }
 
+/// The group of ids that are listed behind a key.
+const BEHIND: usize = 1;
+
 impl Fields {
     /// The fields of a rule. Its keys are alternatives, and reading stops at
-    /// the first; only an id that is listed behind a key is read besides it,
-    /// not in its place: it may stand before the key and say less. The project
-    /// is always needed.
+    /// the first; only an id that is listed behind a key does not end it, as it
+    /// may stand before the key and say less. The project is always needed.
     ///
     /// # Errors
     /// For fields that cannot be looked for together.
@@ -48,7 +50,7 @@ impl Fields {
                 let path = source.field()?;
                 let is_id = matches!(source, KeySource::DocumentId(_));
                 has_key |= !is_id;
-                place(usize::from(is_id && has_key), path)
+                place(if is_id && has_key { BEHIND } else { 0 }, path)
             })
             .collect();
         let projects: Vec<_> = rule
@@ -63,7 +65,7 @@ impl Fields {
         };
         let groups = groups.each_ref().map(Vec::as_slice);
         Ok(Self {
-            search: Rc::new(Search::new(&groups)?),
+            search: Rc::new(Search::new(&groups)?.without_waiting_for(BEHIND)),
             keys: keys.into_iter().map(index).collect(),
             projects: projects.into_iter().map(index).collect(),
         })
@@ -118,7 +120,7 @@ mod tests {
             compression: Compression::Identity,
         };
         let mut reader = Reader::new(shape, Rc::clone(&fields.search), Mode::First, 1000);
-        match reader.feed(json.as_bytes(), false) {
+        match reader.feed(json.as_bytes(), json.ends_with('}')) {
             Progress::Done(found) => fields.message(found, Mode::First),
             other => panic!("{other:?}"),
         }
@@ -137,6 +139,15 @@ mod tests {
         );
         assert!(message.projects(1).eq(["p"]));
         assert_eq!(message.projects(0).count(), 0);
+    }
+
+    #[test]
+    fn an_id_that_is_listed_behind_a_key_is_not_waited_for() {
+        let rule = r#"{"path":"/a","resource":"document","keys":[{"document":"key=1"},{"document_id":"id=2"}]}"#;
+        let message = read(rule, r#"{"key":"k","#);
+        assert!(message.keys(0).eq(["k"]));
+        let message = read(rule, r#"{"id":"i","other":1}"#);
+        assert!(message.keys(1).eq(["i"]));
     }
 
     #[test]

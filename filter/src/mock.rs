@@ -16,7 +16,8 @@ pub(crate) struct MockHost {
     filter_state: RefCell<BTreeMap<String, String>>,
     /// What of the request's body waits.
     body: RefCell<Vec<u8>>,
-    response: RefCell<(Vec<(String, Vec<u8>)>, Vec<u8>)>,
+    response_headers: RefCell<Vec<(String, Vec<u8>)>>,
+    response_body: RefCell<Vec<u8>>,
     shared: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     /// Writes to shared data that somebody else's comes before.
     disturbed: Cell<usize>,
@@ -53,14 +54,16 @@ impl MockHost {
     /// The headers of the response.
     pub(crate) fn response(&self, headers: &[(&str, &str)]) {
         let headers = headers.iter();
-        self.response.borrow_mut().0 = headers
-            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
-            .collect();
+        self.response_headers.replace(
+            headers
+                .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+                .collect(),
+        );
     }
 
     /// The next piece of the response's body.
     pub(crate) fn response_piece(&self, bytes: &[u8]) {
-        self.response.borrow_mut().1 = bytes.to_vec();
+        self.response_body.replace(bytes.to_vec());
     }
 
     pub(crate) fn disturb_next_writes(&self, writes: usize) {
@@ -145,8 +148,8 @@ impl Host for MockHost {
 
     fn response_headers(&self) -> Result<Vec<u8>, HostError> {
         self.called()?;
-        let response = self.response.borrow();
-        let pairs = response.0.iter();
+        let headers = self.response_headers.borrow();
+        let pairs = headers.iter();
         Ok(serialize(
             pairs.map(|(name, value)| (name.as_bytes(), value.as_slice())),
         ))
@@ -154,9 +157,9 @@ impl Host for MockHost {
 
     fn response_body(&self, size: usize) -> Result<Vec<u8>, HostError> {
         self.called()?;
-        let response = self.response.borrow();
-        assert_eq!(response.1.len(), size);
-        Ok(response.1.clone())
+        let body = self.response_body.borrow();
+        assert_eq!(body.len(), size);
+        Ok(body.clone())
     }
 
     fn shared(&self, name: &str) -> Result<(Vec<u8>, u32), HostError> {

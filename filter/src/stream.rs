@@ -3,9 +3,12 @@
 mod learning;
 mod reading;
 
+use std::rc::Rc;
+
 use sharding::{SHARD_EPOCH, SHARD_KEY, SHARD_OWNER, ShardKey};
 
 use crate::derive::{Body, Derived, Ids, Request, Source, Step};
+use crate::fields::Message;
 use crate::headers::RequestHeaders;
 use crate::host::{Host, HostError};
 use crate::key::Key;
@@ -78,8 +81,8 @@ impl Stream {
                 Step::Route(derived) => stream.carry_out(vm, host, &request, &derived, &current),
                 Step::Read(mode) => match Reading::start(vm, &request, mode, is_all)? {
                     Read::Later(mut reading) => {
-                        reading.current = Some(std::rc::Rc::clone(&current));
-                        stream.phase = Phase::Reading(Box::new(reading));
+                        reading.current = Some(Rc::clone(&current));
+                        stream.phase = Phase::Reading(reading);
                         Ok(Flow::Wait)
                     }
                     Read::Now(message) => {
@@ -138,7 +141,7 @@ impl Stream {
         &mut self,
         vm: &Vm,
         host: &impl Host,
-        progress: Result<Option<crate::fields::Message>, Refusal>,
+        progress: Result<Option<Message>, Refusal>,
     ) -> Flow {
         if let Ok(None) = progress {
             return Flow::Wait;

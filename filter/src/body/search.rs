@@ -23,6 +23,8 @@ pub struct Search {
     paths: Vec<Wanted>,
     /// Which paths are in each group.
     groups: Vec<u32>,
+    /// The group that is not waited for.
+    optional: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +105,16 @@ impl Search {
         Ok(Self {
             paths,
             groups: masks,
+            optional: None,
         })
+    }
+
+    /// Does not wait for a value of that group: [`Mode::First`] takes one that
+    /// it comes by, and stops without it.
+    #[must_use]
+    pub fn without_waiting_for(mut self, group: usize) -> Self {
+        self.optional = Some(group);
+        self
     }
 
     /// The paths of a mask, with their indices.
@@ -113,8 +124,8 @@ impl Search {
     }
 
     fn is_satisfied(&self, have: u32) -> bool {
-        let mut asking = self.groups.iter().filter(|mask| **mask != 0);
-        asking.all(|mask| mask & have != 0)
+        let mut groups = self.groups.iter().enumerate();
+        groups.all(|(group, mask)| *mask == 0 || mask & have != 0 || self.optional == Some(group))
     }
 }
 

@@ -94,12 +94,12 @@ mod tests {
         of_request(&RequestHeaders::read(&bytes).unwrap())
     }
 
-    fn expect(framing: Framing, format: Format, compression: Compression) -> Option<Shape> {
-        Some(Shape {
+    fn like(framing: Framing, format: Format, compression: Compression) -> Shape {
+        Shape {
             framing,
             format,
             compression,
-        })
+        }
     }
 
     #[test]
@@ -109,32 +109,32 @@ mod tests {
             (
                 "application/json; charset=utf-8",
                 "content-encoding",
-                expect(X::Bare, F::Json, C::Gzip),
+                Some(like(X::Bare, F::Json, C::Gzip)),
             ),
             (
                 "application/proto",
                 "grpc-encoding",
-                expect(X::Bare, F::Proto, C::Identity),
+                Some(like(X::Bare, F::Proto, C::Identity)),
             ),
             (
                 "application/connect+json",
                 "connect-content-encoding",
-                expect(X::Enveloped, F::Json, C::Gzip),
+                Some(like(X::Enveloped, F::Json, C::Gzip)),
             ),
             (
                 "application/grpc",
                 "grpc-encoding",
-                expect(X::Enveloped, F::Proto, C::Gzip),
+                Some(like(X::Enveloped, F::Proto, C::Gzip)),
             ),
             (
                 "application/grpc+json",
                 "content-encoding",
-                expect(X::Enveloped, F::Json, C::Identity),
+                Some(like(X::Enveloped, F::Json, C::Identity)),
             ),
             (
                 "application/grpc-web-text+proto",
                 "grpc-encoding",
-                expect(X::EnvelopedBase64, F::Proto, C::Gzip),
+                Some(like(X::EnvelopedBase64, F::Proto, C::Gzip)),
             ),
             ("text/plain", "content-encoding", None),
         ] {

@@ -30,7 +30,7 @@ impl Learning {
         let (project, name) = key.halves();
         Some(Self {
             key: ShardKey::from_halves(project, name, Resource::Document).ok()?,
-            search: Rc::new(Search::new(&[&[path.clone()]]).ok()?),
+            search: Rc::new(Search::new(&[std::slice::from_ref(path)]).ok()?),
             limit,
             reader: None,
         })

@@ -27,7 +27,7 @@ pub(super) struct Reading {
 /// When there is a message.
 pub(super) enum Read {
     /// When it has arrived.
-    Later(Reading),
+    Later(Box<Reading>),
     /// It is here, or there is none.
     Now(Option<Message>),
 }
@@ -61,7 +61,7 @@ impl Reading {
             return Ok(Read::Now(None));
         }
         match shape::of_request(request.headers) {
-            Some(shape) => Ok(Read::Later(reading(shape)?)),
+            Some(shape) => Ok(Read::Later(Box::new(reading(shape)?))),
             // Nothing gets past the comparison by calling itself something else.
             None if mode == Mode::Whole && !request.headers.shard_keys.is_empty() => {
                 Err(Refusal::UnknownType)

@@ -4,6 +4,12 @@ use sharding::{Resource, ShardKey};
 use super::*;
 use crate::mock::MockHost;
 
+mod anything;
+mod bugs;
+mod call;
+mod matrix;
+mod messages;
+
 const MEMBERS: &str = r#"{"format":1,"epoch":7,"cluster":"c","members":[
     {"id":"a","address":"127.0.0.1:1","weight":1},
     {"id":"b","address":"127.0.0.1:2","weight":1}]}"#;
