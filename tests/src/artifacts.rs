@@ -1,11 +1,13 @@
 //! What is under test: the control plane's binary, the filter's module, Envoy.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
+use filter_module::{Keep, store, strip};
 use serde_json::Value;
 
 /// Environment variables that name something built elsewhere, such as a
@@ -67,7 +69,7 @@ pub fn filter_module() -> Result<PathBuf> {
             "--profile",
             "filter",
         ];
-        given_or(FILTER, || cargo_build(&arguments, "yorkies_filter.wasm"))
+        given_or(FILTER, || ship(&cargo_build(&arguments, "yorkies_filter.wasm")?))
     })
 }
 
@@ -90,6 +92,14 @@ pub fn envoy_binary() -> Result<PathBuf> {
         let path = String::from_utf8(output.stdout).context("envoy/get prints no path")?;
         Ok(PathBuf::from(path.trim_end()))
     })
+}
+
+/// Makes of a linked module what is shipped, as `make filter` does.
+fn ship(linked: &Path) -> Result<PathBuf> {
+    let keep: Keep = fs::read_to_string(workspace().join("filter/callbacks.txt"))?.parse()?;
+    let stripped = strip(&fs::read(linked)?, &keep)?;
+    let stored = store(&stripped.wasm, &target_folder()?.join("filter"), "yorkies-filter")?;
+    Ok(stored.file)
 }
 
 fn once(found: &Found, find: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {

@@ -1,5 +1,6 @@
 //! A client that is fast and knows its connections.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self};
@@ -167,6 +169,26 @@ impl Client {
         Ok(tokio::time::timeout(REQUEST_TIMEOUT, response).await??)
     }
 
+    /// Like [`Client::send`], with the body in frames of `size` bytes.
+    pub async fn send_in_pieces(&self, request: &Request, size: usize) -> Result<Reply> {
+        let (head, _) = request.to(self.address)?.into_parts();
+        let pieces: Vec<_> = request
+            .body
+            .chunks(size)
+            .map(Bytes::copy_from_slice)
+            .collect();
+        let frames = pieces
+            .into_iter()
+            .map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+        let body = StreamBody::new(tokio_stream::iter(frames));
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let lane = legacy::Client::builder(TokioExecutor::new())
+            .http2_only(true)
+            .build(connector);
+        receive(lane.request(http::Request::from_parts(head, body))).await
+    }
+
     /// Asks for the document of that key.
     pub async fn ask(&self, key: impl AsRef<[u8]>) -> Result<Answer> {
         self.send(&Request::of_key(key)?).await?.answer()
@@ -212,8 +234,12 @@ impl Client {
 }
 
 async fn send(lane: &Lane, request: http::Request<Full<Bytes>>) -> Result<Reply> {
+    receive(lane.request(request)).await
+}
+
+async fn receive(response: legacy::ResponseFuture) -> Result<Reply> {
     let exchange = async {
-        let (head, body) = lane.request(request).await?.into_parts();
+        let (head, body) = response.await?.into_parts();
         Ok(Reply {
             status: head.status,
             headers: head.headers,

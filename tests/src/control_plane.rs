@@ -22,6 +22,8 @@ pub struct Settings {
     pub upstream: &'static str,
     /// Whether proxies get their listener from the control plane.
     pub listener: bool,
+    /// Further settings, as they stand in the file.
+    pub more: &'static str,
 }
 
 impl Default for Settings {
@@ -30,6 +32,7 @@ impl Default for Settings {
             policy: Policy::default(),
             upstream: "h2c",
             listener: true,
+            more: "",
         }
     }
 }
@@ -150,6 +153,7 @@ impl ControlPlane {
             policy,
             upstream,
             listener,
+            more,
         } = &self.settings;
         let listener = if *listener {
             "listener: { address: \"127.0.0.1:0\" }\n"
@@ -163,7 +167,8 @@ impl ControlPlane {
              registry: {{ file: members.yaml }}\n\
              {listener}\
              upstream: {{ protocol: {upstream} }}\n\
-             filter: {{ module: \"{}\" }}\n",
+             filter: {{ module: \"{}\" }}\n\
+             {more}",
             self.address,
             filter_module()?.display(),
         );

@@ -138,6 +138,12 @@ impl Envoy {
         Ok(Client::new(self.address().await?, protocol))
     }
 
+    /// Its process id.
+    pub async fn id(&self) -> Result<u32> {
+        let process = self.inner.process.lock().await;
+        Ok(process.as_ref().context("this Envoy is down")?.id())
+    }
+
     /// What it has logged since its last start.
     pub async fn log(&self) -> Result<String> {
         let process = self.inner.process.lock().await;

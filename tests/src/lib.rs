@@ -25,6 +25,7 @@ mod patience;
 mod prediction;
 mod process;
 mod router;
+mod rpc;
 mod scratch;
 mod traffic;
 
@@ -44,5 +45,6 @@ pub use patience::{eventually, patience};
 pub use prediction::{assignment, equal_weights, expect_hosts, expect_owners, keys, settled};
 pub use process::Process;
 pub use router::Router;
+pub use rpc::Rpc;
 pub use scratch::Scratch;
 pub use traffic::{Traffic, TrafficReport};

@@ -2,8 +2,13 @@
 //! owner, whatever they speak.
 
 use anyhow::{Context, Result, ensure};
+use document_server::api::{PeekChannelRequest, PeekChannelResponse};
 use document_server::sdk::{Run, two_clients};
+use http::uri::PathAndQuery;
 use sharding::{Assignment, Policy, Roster};
+use tonic::client::Grpc;
+use tonic::transport::Channel;
+use tonic_prost::ProstCodec;
 use yorkies_tests::{DocumentServer, DocumentStore, Mode, Settings, TestEnvironment, assignment};
 
 /// Three document servers behind an Envoy; then `test`, with the assignment and
@@ -88,6 +93,38 @@ fn two_clients_see_each_others_edits_over_grpc_web() {
             let document = ("abcdefghij0123456789AB", "web-document");
             let web = ["--transport", "grpc-web"];
             clients_meet(assignment, url, document, &web).await
+        })
+        .await
+    });
+}
+
+/// A client without a Yorkie SDK: gRPC by the book, and no key in any header.
+#[test]
+fn a_plain_grpc_client_that_names_no_key_reaches_the_owner() {
+    TestEnvironment::run(async |env| {
+        with_router(env, Mode::Delta, async |assignment, url| {
+            let channel = Channel::from_shared(url.to_owned())?.connect().await?;
+            for number in 0..10 {
+                let channel_key = format!("room-{number}.desk");
+                let message = PeekChannelRequest { channel_key };
+                let mut client = Grpc::new(channel.clone());
+                client.ready().await?;
+                let path = PathAndQuery::from_static("/yorkie.v1.YorkieService/PeekChannel");
+                let codec = ProstCodec::<PeekChannelRequest, PeekChannelResponse>::default();
+                let mut request = tonic::Request::new(message);
+                let metadata = request.metadata_mut();
+                metadata.insert("x-api-key", "abcdefghij0123456789AB".parse()?);
+                let response = client.unary(request, path, codec).await?;
+                let key = format!("abcdefghij0123456789AB/room-{number}");
+                let owner = assignment.owner(key.as_bytes()).context("no members")?;
+                let served_by = response.metadata().get("x-served-by");
+                ensure!(
+                    served_by.is_some_and(|server| *server == *owner.member.id),
+                    "{} owns {key}, but: {response:?}",
+                    owner.member.id
+                );
+            }
+            Ok(())
         })
         .await
     });

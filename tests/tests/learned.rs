@@ -1,0 +1,147 @@
+//! Calls that only have a document's id, without a key in any header: the
+//! router has learned whose it is when the document was attached.
+
+use anyhow::{Context, Result, ensure};
+use document_server::api;
+use http::Method;
+use prost::Message;
+use serde_json::{Value, json};
+use sharding::{API_KEY, Assignment, Policy, Roster};
+use yorkies_tests::{
+    Client, ControlPlane, DocumentServer, DocumentStore, Mode, Protocol, Reply, Request, Settings,
+    TestEnvironment, assignment, eventually,
+};
+
+const PROJECT: &str = "abcdefghij0123456789AB";
+const SERVICE: &str = "/yorkie.v1.YorkieService";
+
+/// Three document servers, the router before them, and clients that name no
+/// key in a header.
+struct Scene {
+    _servers: Vec<DocumentServer>,
+    _store: DocumentStore,
+    _control_plane: ControlPlane,
+    expected: Assignment,
+    client: Client,
+}
+
+impl Scene {
+    async fn start(env: &mut TestEnvironment) -> Result<Self> {
+        let folder = env.folder().to_owned();
+        let store = DocumentStore::start(&folder).await?;
+        let mut servers = Vec::new();
+        for number in 0..3 {
+            servers.push(DocumentServer::start(&folder, &format!("yorkie-{number}"), &store).await?);
+        }
+        let entries: Vec<_> = servers.iter().map(|server| server.entry(1)).collect();
+        let control_plane = env.control_plane(Settings::default()).await?;
+        let roster = Roster::new(entries.clone())?;
+        control_plane.members().replace(&roster)?;
+        let envoy = env.envoy(&control_plane, Mode::Delta).await?;
+        Ok(Self {
+            _servers: servers,
+            _store: store,
+            _control_plane: control_plane,
+            expected: assignment(Policy::default(), entries)?,
+            client: envoy.client(Protocol::H2c).await?,
+        })
+    }
+
+    fn owner(&self, document: &str) -> Result<&str> {
+        let key = format!("{PROJECT}/{document}");
+        let owner = self.expected.owner(key.as_bytes()).context("no member")?;
+        Ok(&owner.member.id)
+    }
+
+    async fn call(&self, method: &str, message: &Value) -> Result<Reply> {
+        let request = Request::new(Method::POST, &format!("{SERVICE}/{method}"))
+            .header("content-type", "application/json")?
+            .header(API_KEY, PROJECT)?
+            .body(message.to_string());
+        self.client.send(&request).await
+    }
+
+    async fn answer(&self, method: &str, message: &Value) -> Result<(String, Value)> {
+        let reply = self.call(method, message).await?;
+        ensure!(reply.status.is_success(), "{method}: {}", reply.text());
+        Ok((served_by(&reply)?, serde_json::from_str(&reply.text())?))
+    }
+
+    /// Activates a client and attaches the document; returns their ids.
+    async fn attach(&self, document: &str) -> Result<(String, String)> {
+        let activate = json!({"clientKey": format!("client-of-{document}")});
+        let (_, activated) = self.answer("ActivateClient", &activate).await?;
+        let client = activated["clientId"].as_str().context("no client id")?;
+        let pack = json!({
+            "documentKey": document,
+            "checkpoint": {"serverSeq": "0", "clientSeq": 0},
+        });
+        let attach = json!({"clientId": client, "changePack": pack});
+        let (server, attached) = self.answer("AttachDocument", &attach).await?;
+        ensure!(server == self.owner(document)?, "attached at {server}");
+        let id = attached["documentId"].as_str().context("no document id")?;
+        Ok((client.to_owned(), id.to_owned()))
+    }
+}
+
+fn served_by(reply: &Reply) -> Result<String> {
+    let server = reply.headers.get("x-served-by");
+    let server = server.with_context(|| format!("{}: {}", reply.status, reply.text()))?;
+    Ok(server.to_str()?.to_owned())
+}
+
+#[test]
+fn a_call_by_id_reaches_the_owner_of_the_document_that_was_attached() {
+    TestEnvironment::run(async |env| {
+        let scene = Scene::start(env).await?;
+        for number in 0..12 {
+            let document = format!("learned-note-{number}");
+            let (client, id) = scene.attach(&document).await?;
+            let owner = scene.owner(&document)?;
+            let by_id = json!({"clientId": client, "documentId": id});
+            // Any worker may get the call, whichever has seen the attachment.
+            for _ in 0..6 {
+                let server = served_by(&scene.call("ListRevisions", &by_id).await?)?;
+                ensure!(server == owner, "{document} of {owner} listed by {server}");
+            }
+            let watch = api::WatchDocumentRequest {
+                client_id: client,
+                document_id: id,
+            };
+            let server = watch_over_grpc(&scene.client, &watch).await?;
+            ensure!(server == owner, "{document} of {owner} watched at {server}");
+        }
+        Ok(())
+    });
+}
+
+/// Opens the watch over gRPC and says who serves it.
+async fn watch_over_grpc(client: &Client, watch: &api::WatchDocumentRequest) -> Result<String> {
+    let message = watch.encode_to_vec();
+    let length = u32::try_from(message.len())?.to_be_bytes();
+    let request = Request::new(Method::POST, &format!("{SERVICE}/WatchDocument"))
+        .header("content-type", "application/grpc+proto")?
+        .header(API_KEY, PROJECT)?
+        .body([&[0][..], &length, &message].concat());
+    let response = client.open(&request).await?;
+    let server = response.headers().get("x-served-by");
+    Ok(server.context("nobody serves the watch")?.to_str()?.to_owned())
+}
+
+#[test]
+fn an_id_that_nobody_attached_is_refused_and_not_guessed() {
+    TestEnvironment::run(async |env| {
+        let scene = Scene::start(env).await?;
+        let unknown = json!({"clientId": "000000000000000000000001", "documentId": "000000000000000000000002"});
+        let reply = scene.call("ListRevisions", &unknown).await?;
+        ensure!(
+            reply.status == http::StatusCode::BAD_REQUEST
+                && reply.headers.get("x-served-by").is_none(),
+            "{reply:?}"
+        );
+        eventually("routing still", async || {
+            scene.attach("still-works").await.map(|_| ())
+        })
+        .await
+    });
+}
