@@ -1,5 +1,10 @@
 //! Envoy bootstraps: the little that a proxy must know before it can ask.
 
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Name of the cluster in the bootstrap that leads to the control plane. The
@@ -35,7 +40,8 @@ pub struct Bootstrap {
 }
 
 /// `host:port`, where the host is a name or an IP address (`[v6]:port`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct HostPort {
     /// Name or address, without brackets.
     pub host: String,
@@ -43,24 +49,77 @@ pub struct HostPort {
     pub port: u16,
 }
 
-impl std::str::FromStr for HostPort {
+impl HostPort {
+    /// Whether something can be connected to there, as far as the text tells.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        let ip = self.host.parse::<IpAddr>();
+        self.port != 0 && !ip.is_ok_and(|ip| ip.is_unspecified())
+    }
+}
+
+impl TryFrom<String> for HostPort {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<SocketAddr> for HostPort {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+        }
+    }
+}
+
+impl FromStr for HostPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not host:port");
+        let wrong =
+            || format!("{text:?} is not host:port, with a name, an IPv4 or an [IPv6] address");
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(address.into());
+        }
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
-        if bare.is_empty() || (bare == host && host.contains(':')) {
+        if !is_host_name(host) {
             return Err(wrong());
         }
         Ok(Self {
-            host: bare.to_owned(),
+            host: host.to_owned(),
             port,
         })
+    }
+}
+
+/// Letters, digits and inner hyphens in each label (RFC 1123, 2.1), underscores
+/// as container networks have them, and no number at the end, which would be a
+/// broken IPv4 address.
+fn is_host_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    host.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -103,7 +162,7 @@ impl Bootstrap {
     }
 
     fn xds_cluster(&self) -> Value {
-        let is_address = self.xds.host.parse::<std::net::IpAddr>().is_ok();
+        let is_address = self.xds.host.parse::<IpAddr>().is_ok();
         json!({
             "name": XDS_CLUSTER,
             "type": if is_address { "STATIC" } else { "STRICT_DNS" },
@@ -147,13 +206,34 @@ mod tests {
         ] {
             let parsed: HostPort = text.parse().unwrap();
             assert_eq!((parsed.host.as_str(), parsed.port), (host, port));
+            assert_eq!(parsed.to_string(), text);
+            assert!(parsed.is_reachable());
         }
-        for text in ["xds", ":1", "xds:", "xds:x", "::1:2", "xds:70000"] {
+        for text in [
+            "xds",
+            ":1",
+            "xds:",
+            "xds:x",
+            "::1:2",
+            "xds:70000",
+            "a b:1",
+            "[xds]:1",
+            "1.2.3:4",
+            "é:1",
+            "-a:1",
+        ] {
             assert!(
                 text.parse::<HostPort>()
                     .unwrap_err()
                     .contains("is not host:port")
             );
+        }
+    }
+
+    #[test]
+    fn nobody_can_connect_to_every_address_or_to_port_0() {
+        for text in ["0.0.0.0:1", "[::]:1", "xds:0"] {
+            assert!(!text.parse::<HostPort>().unwrap().is_reachable());
         }
     }
 

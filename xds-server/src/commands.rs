@@ -8,8 +8,8 @@ use sharding::{Assignment, Resource, ShardKey};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bootstrap::{Bootstrap, HostPort, Mode};
+use crate::checks;
 use crate::config::Config;
-use crate::module::Module;
 use crate::registry;
 use crate::server;
 
@@ -30,9 +30,8 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
-    Module::find(&config.filter)?;
+    checks::files(config)?;
     let roster = registry::file::load(&config.registry.file)?;
-    check_state_folder(config)?;
     let members = roster.members().len();
     writeln!(
         io::stdout(),
@@ -40,16 +39,6 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
         config.policy
     )?;
     Ok(())
-}
-
-fn check_state_folder(config: &Config) -> anyhow::Result<()> {
-    match config.state_file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => bail!(
-            "state_file {}: its folder does not exist",
-            config.state_file.display()
-        ),
-        _ => Ok(()),
-    }
 }
 
 #[derive(Serialize)]
@@ -119,16 +108,13 @@ pub(crate) fn bootstrap(
     xds: Option<HostPort>,
     admin: HostPort,
 ) -> anyhow::Result<()> {
-    let configured = || {
-        let listen = config.xds.listen.to_string();
-        let address = config.xds.advertise.as_ref().unwrap_or(&listen);
-        address
-            .parse::<HostPort>()
-            .map_err(|reason| anyhow::anyhow!("xds.advertise: {reason}"))
+    let (setting, xds) = match (xds, &config.xds.advertise) {
+        (Some(xds), _) => ("--xds", xds),
+        (None, Some(advertise)) => ("xds.advertise", advertise.clone()),
+        (None, None) => ("xds.listen", config.xds.listen.into()),
     };
-    let xds = xds.map_or_else(configured, Ok)?;
-    if xds.port == 0 {
-        bail!("xds.listen has port 0, which nobody can connect to: give --xds HOST:PORT");
+    if !xds.is_reachable() {
+        bail!("{setting} {xds} is nothing to connect to: give --xds HOST:PORT");
     }
     let bootstrap = Bootstrap {
         mode,

@@ -10,6 +10,9 @@ use serde::Deserialize;
 use sharding::{DEFAULT_MAX_BODY, FilterConfig, KeyRule, Policy, Project, Sha256Hash, Verify};
 use thiserror::Error;
 
+use crate::bootstrap::HostPort;
+
+mod check;
 mod keys;
 
 /// Everything that `serve` needs, checked. Paths are absolute or relative to
@@ -81,7 +84,7 @@ pub struct Xds {
     pub listen: SocketAddr,
     /// Address that `bootstrap` gives to proxies, when it is another one: a
     /// published port or a name.
-    pub advertise: Option<String>,
+    pub advertise: Option<HostPort>,
 }
 
 /// Sources of members.
@@ -181,12 +184,12 @@ pub struct Filter {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{path}: cannot be read: {source}", path = .path.display())]
+    #[error("{path}: cannot be read: {reason}", path = .path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// Not YAML, or a field that breaks its rule; the message has line and
     /// column.
@@ -216,9 +219,9 @@ impl Config {
     /// The first thing in it that cannot be used; files that it names are not
     /// opened here.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        let text = fs::read_to_string(path).map_err(|reason| ConfigError::Read {
             path: path.to_owned(),
-            source,
+            reason,
         })?;
         let mut config = Self::parse(&text, path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -246,13 +249,11 @@ impl Config {
             path: path.to_owned(),
             message: one_line(&error),
         })?;
-        config
-            .check()
-            .map_err(|(setting, reason)| ConfigError::Setting {
-                path: path.to_owned(),
-                setting,
-                reason,
-            })?;
+        check::check(&config).map_err(|(setting, reason)| ConfigError::Setting {
+            path: path.to_owned(),
+            setting,
+            reason,
+        })?;
         Ok(config)
     }
 
@@ -270,43 +271,14 @@ impl Config {
             ..FilterConfig::new(epoch, &self.cluster)
         }
     }
-
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        if self.cluster.is_empty() || !self.cluster.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err((
-                "cluster",
-                format!(
-                    "{:?} is not usable: expected visible ASCII characters",
-                    self.cluster
-                ),
-            ));
-        }
-        for (setting, value) in [
-            ("upstream.connect_timeout", self.upstream.connect_timeout),
-            ("upstream.idle_timeout", self.upstream.idle_timeout),
-        ] {
-            if value.is_zero() {
-                return Err((
-                    setting,
-                    "0 is not usable: expected a duration such as 60s".to_owned(),
-                ));
-            }
-        }
-        for (setting, value) in [
-            ("upstream.max_requests", self.upstream.max_requests),
-            ("upstream.max_connections", self.upstream.max_connections),
-        ] {
-            if value == 0 {
-                return Err((setting, "0 is not usable: no request would pass".to_owned()));
-            }
-        }
-        keys::check(self)
-    }
 }
 
 /// The reason of a YAML error with its line and column, without the excerpt.
 pub(crate) fn one_line(error: &serde_saphyr::Error) -> String {
-    error.without_snippet().to_string()
+    let user = error
+        .without_snippet()
+        .render_with_formatter(&serde_saphyr::UserMessageFormatter);
+    user.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn default_state_file() -> PathBuf {

@@ -9,6 +9,7 @@
 
 pub mod ads;
 pub mod bootstrap;
+mod checks;
 pub mod cli;
 mod commands;
 pub mod config;

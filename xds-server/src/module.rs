@@ -10,6 +10,9 @@ use crate::config::Filter;
 /// First bytes of every WebAssembly module: magic and version 1.
 const WASM_HEADER: [u8; 8] = *b"\0asm\x01\0\0\0";
 
+/// Name of the export by which Envoy knows the ABI that a module speaks.
+const ABI: &[u8] = b"proxy_abi_version_0_2_1";
+
 /// A module that was found and looks like one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
@@ -22,15 +25,15 @@ pub struct Module {
 #[non_exhaustive]
 pub enum ModuleError {
     /// The file cannot be read.
-    #[error("filter.module {path}: cannot be read: {source}", path = .path.display())]
+    #[error("filter.module {path}: cannot be read: {reason}", path = .path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is something else.
-    #[error("filter.module {path}: is not a WebAssembly module", path = .path.display())]
+    #[error("filter.module {path}: is not a proxy-wasm module of ABI 0.2.1", path = .path.display())]
     NotWasm {
         /// The file.
         path: PathBuf,
@@ -50,12 +53,13 @@ impl Module {
     /// When the file is not there or not a module.
     pub fn find(filter: &Filter) -> Result<Self, ModuleError> {
         let path = &filter.module;
-        let unreadable = |source| ModuleError::Read {
+        let unreadable = |reason| ModuleError::Read {
             path: path.clone(),
-            source,
+            reason,
         };
         let bytes = fs::read(path).map_err(unreadable)?;
-        if !bytes.starts_with(&WASM_HEADER) {
+        let has_abi = bytes.windows(ABI.len()).any(|window| window == ABI);
+        if !bytes.starts_with(&WASM_HEADER) || !has_abi {
             return Err(ModuleError::NotWasm { path: path.clone() });
         }
         let path_on_proxy = match &filter.module_on_proxy {
@@ -91,12 +95,13 @@ mod tests {
 
     #[test]
     fn a_module_is_known_by_its_first_bytes() {
-        let module = find(b"\0asm\x01\0\0\0...").unwrap();
+        let module = find(b"\0asm\x01\0\0\0...proxy_abi_version_0_2_1...").unwrap();
         assert_eq!(module.path_on_proxy, "/etc/envoy/filter.wasm");
+        assert!(find(b"\0asm\x01\0\0\0").is_err());
         assert!(
             find(b"\x7fELF")
                 .unwrap_err()
-                .ends_with("is not a WebAssembly module")
+                .ends_with("is not a proxy-wasm module of ABI 0.2.1")
         );
     }
 

@@ -7,9 +7,9 @@ use crate::config::Config;
 /// The message for `roster` under `config`, or `None` when `last` already says
 /// the same.
 ///
-/// The epoch is above the last one and above the unix time in milliseconds,
-/// `now_ms`: when the state file is lost, or older than what the proxies have
-/// seen, the epoch still does not go back.
+/// The epoch is above the last one and not below the unix time in milliseconds,
+/// `now_ms`: when the state file is lost, the epoch still does not go back,
+/// unless the clock does.
 #[must_use]
 pub fn next(
     last: Option<&FilterConfig>,

@@ -10,6 +10,8 @@ mod extension;
 mod listener;
 mod routes;
 
+pub(crate) use routes::UNROUTABLE;
+
 use std::time::Duration;
 
 use bytes::Bytes;

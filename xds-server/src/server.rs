@@ -13,11 +13,14 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::module::Module;
 use crate::snapshot::Snapshot;
-use crate::{ads, rebalance, registry, resources, state};
+use crate::{ads, checks, rebalance, registry, resources, state};
 
 /// How long a restarted control plane waits for its registry before it serves
 /// the last good roster from its state file.
 const REGISTRY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How soon a state file that could not be written is tried again.
+const SAVE_AGAIN: Duration = Duration::from_secs(2);
 
 /// Serves proxies until `shutdown` ends.
 ///
@@ -25,7 +28,7 @@ const REGISTRY_PATIENCE: Duration = Duration::from_secs(1);
 /// When the address cannot be listened on, the module is not usable, or the
 /// server breaks.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let module = Module::find(&config.filter)?;
+    let module = checks::files(&config)?;
     let listener = TcpListener::bind(config.xds.listen)
         .await
         .with_context(|| format!("xds.listen {}: cannot be listened on", config.xds.listen))?;
@@ -60,6 +63,8 @@ struct Assigner {
     config: Config,
     module: Module,
     last: Option<FilterConfig>,
+    /// Whether the state file still has to catch up with `last`.
+    unsaved: bool,
     rosters: watch::Receiver<Option<Roster>>,
 }
 
@@ -73,6 +78,7 @@ impl Assigner {
             config,
             module,
             last,
+            unsaved: false,
             rosters,
         }
     }
@@ -101,7 +107,16 @@ impl Assigner {
 
     /// Publishes a snapshot for each further roster; ends with the registry.
     async fn follow(&mut self, snapshots: &watch::Sender<Arc<Snapshot>>) {
-        while self.rosters.changed().await.is_ok() {
+        loop {
+            tokio::select! {
+                changed = self.rosters.changed() => if changed.is_err() {
+                    return;
+                },
+                () = tokio::time::sleep(SAVE_AGAIN), if self.unsaved => {
+                    self.save();
+                    continue;
+                }
+            }
             let roster = self.rosters.borrow_and_update().clone();
             if let Some(snapshot) = roster.and_then(|roster| self.assign(roster)) {
                 snapshots.send_replace(snapshot);
@@ -122,11 +137,6 @@ impl Assigner {
 
     fn assign(&mut self, roster: Roster) -> Option<Arc<Snapshot>> {
         let next = rebalance::next(self.last.as_ref(), roster, &self.config, unix_ms())?;
-        // Written before it is handed out: what a proxy has seen is never forgotten. A full disk must
-        // not stop routing, though, and the clock keeps the epoch growing then.
-        if let Err(problem) = state::write(&self.config.state_file, &next) {
-            error!(error = %problem, "State file cannot be written");
-        }
         info!(
             epoch = next.epoch,
             members = next.members.as_ref().map_or(0, |roster| roster.members().len()),
@@ -134,7 +144,25 @@ impl Assigner {
             "Assignment changed"
         );
         self.last = Some(next);
+        // Before it is handed out: what a proxy has seen is never forgotten.
+        self.save();
         Some(self.snapshot())
+    }
+
+    /// Writes the state file. A full disk does not stop routing; but an older
+    /// state must not be left for a restart, which would take its epoch for the
+    /// last one.
+    fn save(&mut self) {
+        let Some(last) = &self.last else { return };
+        let path = &self.config.state_file;
+        let written = state::write(path, last);
+        self.unsaved = written.is_err();
+        if let Err(problem) = written {
+            error!(error = %problem, "State file cannot be written");
+            if let Err(problem) = state::remove(path) {
+                error!(error = %problem, "Outdated state file cannot be removed, remove it before a restart");
+            }
+        }
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

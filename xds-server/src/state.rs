@@ -13,20 +13,20 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum StateError {
     /// It cannot be read or written.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path}: {reason}", path = .path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Its content is not a state.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path}: {reason}", path = .path.display())]
     Content {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: FilterConfigError,
+        reason: FilterConfigError,
     },
 }
 
@@ -38,18 +38,18 @@ pub fn read(path: &Path) -> Result<Option<FilterConfig>, StateError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
+        Err(reason) => {
             return Err(StateError::Io {
                 path: path.to_owned(),
-                source,
+                reason,
             });
         }
     };
     match FilterConfig::from_json(&bytes) {
         Ok(decoded) => Ok(Some(decoded.config)),
-        Err(source) => Err(StateError::Content {
+        Err(reason) => Err(StateError::Content {
             path: path.to_owned(),
-            source,
+            reason,
         }),
     }
 }
@@ -60,10 +60,24 @@ pub fn read(path: &Path) -> Result<Option<FilterConfig>, StateError> {
 /// # Errors
 /// When the folder or the disk refuses it; the old state is then still there.
 pub fn write(path: &Path, state: &FilterConfig) -> Result<(), StateError> {
-    replace(path, state).map_err(|source| StateError::Io {
+    replace(path, state).map_err(|reason| StateError::Io {
         path: path.to_owned(),
-        source,
+        reason,
     })
+}
+
+/// Forgets the state, so that a restart takes a new epoch instead of an old one.
+///
+/// # Errors
+/// When the folder refuses it.
+pub fn remove(path: &Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(reason) if reason.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
+            path: path.to_owned(),
+            reason,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn replace(path: &Path, state: &FilterConfig) -> io::Result<()> {

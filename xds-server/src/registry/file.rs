@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,9 +18,9 @@ use tracing::{error, info, warn};
 
 use crate::config::one_line;
 
-/// A file is read when its folder has been quiet for this long, so that an
-/// edit in place is not read half-written.
-const QUIET: Duration = Duration::from_millis(50);
+/// A file counts as written when two reads so far apart find the same, so that
+/// an edit in place is not taken half-written.
+const STABLE: Duration = Duration::from_millis(250);
 
 /// The file is read again after this long even without an event: some file
 /// systems send none.
@@ -30,12 +31,12 @@ const RECHECK: Duration = Duration::from_secs(2);
 #[non_exhaustive]
 pub enum MembersFileError {
     /// The file cannot be read.
-    #[error("{path}: cannot be read: {source}", path = .path.display())]
+    #[error("{path}: cannot be read: {reason}", path = .path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// Not YAML, or not of the expected shape; the message has line and column.
     #[error("{path}: {message}", path = .path.display())]
@@ -46,12 +47,12 @@ pub enum MembersFileError {
         message: String,
     },
     /// Members that cannot form a roster.
-    #[error("{path}: {reason} at line {line}", path = .path.display())]
+    #[error("{path}: {reason}{}", .line.map(|line| format!(" at line {line}")).unwrap_or_default(), path = .path.display())]
     Roster {
         /// The file.
         path: PathBuf,
-        /// Line of the member that breaks the rule, from 1.
-        line: u64,
+        /// Line of the member that breaks the rule, from 1, if it is one.
+        line: Option<u64>,
         /// The rule.
         reason: RosterError,
     },
@@ -107,18 +108,44 @@ fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
 /// # Errors
 /// The first thing in it that cannot be used, with its line.
 pub fn load(path: &Path) -> Result<Roster, MembersFileError> {
-    let text = fs::read_to_string(path).map_err(|source| MembersFileError::Read {
+    parse(&read(path)?, path)
+}
+
+/// The roster in the members file at `path` once it is stable.
+async fn load_stable(path: &Path) -> Result<Roster, MembersFileError> {
+    let mut text = read(path)?;
+    loop {
+        tokio::time::sleep(STABLE).await;
+        let again = read(path)?;
+        if again == text {
+            return parse(&text, path);
+        }
+        text = again;
+    }
+}
+
+fn read(path: &Path) -> Result<String, MembersFileError> {
+    let text = fs::metadata(path).and_then(|file| {
+        // Reading a pipe could wait for ever.
+        if file.is_file() {
+            fs::read_to_string(path)
+        } else {
+            Err(io::Error::other("not a regular file"))
+        }
+    });
+    text.map_err(|reason| MembersFileError::Read {
         path: path.to_owned(),
-        source,
-    })?;
-    parse(&text, path)
+        reason,
+    })
 }
 
 fn parse(text: &str, path: &Path) -> Result<Roster, MembersFileError> {
     let file: MembersFile =
-        serde_saphyr::from_str(text).map_err(|error| MembersFileError::Yaml {
-            path: path.to_owned(),
-            message: one_line(&error),
+        serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
+            MembersFileError::Yaml {
+                path: path.to_owned(),
+                message: one_line(&error),
+            }
         })?;
     if file.members.is_empty() {
         return Err(MembersFileError::Empty {
@@ -153,15 +180,23 @@ fn parse(text: &str, path: &Path) -> Result<Roster, MembersFileError> {
     })
 }
 
-fn culprit(reason: &RosterError, lines: &BTreeMap<String, u64>) -> u64 {
-    let line = |id: &String| lines.get(id).copied().unwrap_or(1);
+/// Room for as many members as a roster can have; the default limits are for
+/// files from strangers.
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: None,
+    }
+}
+
+fn culprit(reason: &RosterError, lines: &BTreeMap<String, u64>) -> Option<u64> {
+    let line = |id: &String| lines.get(id).copied();
     match reason {
         RosterError::BadId(id)
         | RosterError::DuplicateId(id)
         | RosterError::ZeroWeight(id)
         | RosterError::BadAddress { id, .. } => line(id),
         RosterError::DuplicateAddress { first, second, .. } => line(first).max(line(second)),
-        _ => 1,
+        _ => None,
     }
 }
 
@@ -175,7 +210,7 @@ pub async fn watch(path: PathBuf, rosters: watch::Sender<Option<Roster>>) {
     let _watcher = watch_folder(&path, sender);
     let mut last_problem = None;
     loop {
-        match load(&path) {
+        match load_stable(&path).await {
             Ok(roster) => {
                 last_problem = None;
                 offer(&path, roster, &rosters);
@@ -190,7 +225,7 @@ pub async fn watch(path: PathBuf, rosters: watch::Sender<Option<Roster>>) {
         }
         tokio::select! {
             () = rosters.closed() => return,
-            () = settled(&mut touches) => {}
+            () = touched(&mut touches) => {}
             () = tokio::time::sleep(RECHECK) => {}
         }
     }
@@ -210,16 +245,14 @@ fn offer(path: &Path, roster: Roster, rosters: &watch::Sender<Option<Roster>>) {
     }
 }
 
-/// Ends once something was touched and [`QUIET`] passed without a further
-/// touch; never ends when nothing is watched.
-async fn settled(touches: &mut mpsc::Receiver<()>) {
+/// Ends once something was touched; never when nothing is watched.
+async fn touched(touches: &mut mpsc::Receiver<()>) {
     if touches.recv().await.is_none() {
         std::future::pending::<()>().await;
     }
-    while let Ok(Some(())) = tokio::time::timeout(QUIET, touches.recv()).await {}
 }
 
-fn watch_folder(path: &Path, touched: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+fn watch_folder(path: &Path, touches: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -227,7 +260,7 @@ fn watch_folder(path: &Path, touched: mpsc::Sender<()>) -> Option<notify::Recomm
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
             // A full channel already says that something was touched.
-            let _ = touched.try_send(());
+            let _ = touches.try_send(());
         }
     })
     .and_then(|mut watcher| {
@@ -315,6 +348,31 @@ mod tests {
         let rosters = rosters.borrow_and_update();
         let members = rosters.as_ref().expect("a roster").members();
         members.iter().map(|member| member.id.clone()).collect()
+    }
+
+    /// A cut address can be a valid one, so what is half-written can look good.
+    #[tokio::test]
+    async fn a_file_is_not_taken_half_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("members.yaml");
+        let all: String = (1..=50)
+            .map(|n| format!("- {{id: m{n}, address: '10.0.0.{n}:8080'}}\n"))
+            .collect();
+        let whole = format!("members:\n{all}");
+        fs::write(&path, &whole).unwrap();
+        let (sender, mut rosters) = watch::channel(None);
+        tokio::spawn(watch(path.clone(), sender));
+        assert_eq!(next(&mut rosters).await.len(), 50);
+
+        let added = format!("{whole}- {{id: new, address: '10.0.1.1:8080'}}\n");
+        let cut = added.match_indices('\n').nth(20).unwrap().0;
+        let mut file = fs::File::create(&path).unwrap();
+        for part in [&added[..cut], &added[cut..]] {
+            file.write_all(part.as_bytes()).unwrap();
+            // Longer than an event takes to arrive: the writer's own pace, which nothing can be waited for.
+            tokio::time::sleep(STABLE / 2).await;
+        }
+        assert_eq!(next(&mut rosters).await.len(), 51);
     }
 
     #[tokio::test]

@@ -44,6 +44,9 @@ const ACCESS_LOG_LINE: &str = concat!(
 /// Envoy's own default, so that a small `max_body` does not narrow it.
 const LEAST_BUFFER: u32 = 1024 * 1024;
 
+/// The most that HTTP/2 allows on a connection (RFC 9113, 5.1.1).
+const MAX_STREAMS: u32 = (1 << 31) - 1;
+
 pub(super) fn listener(config: &config::Listener, max_body: u32) -> Listener {
     Listener {
         name: LISTENER.to_owned(),
@@ -93,6 +96,8 @@ fn connection_manager(config: &config::Listener) -> HttpConnectionManager {
         ],
         http2_protocol_options: Some(Http2ProtocolOptions {
             allow_connect: true,
+            // Envoy's default of 1024 would stall a gateway in front that carries everybody's watches.
+            max_concurrent_streams: Some(u32_value(MAX_STREAMS)),
             connection_keepalive: Some(keepalive()),
             ..Http2ProtocolOptions::default()
         }),

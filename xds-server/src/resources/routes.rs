@@ -24,7 +24,7 @@ use crate::config::{Config, Cors};
 const CORS_FILTER: &str = "envoy.filters.http.cors";
 
 /// Where requests go that may not go anywhere.
-const UNROUTABLE: &str = "unroutable";
+pub(crate) const UNROUTABLE: &str = "yorkies.unroutable";
 
 /// How long a browser may remember a preflight.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(1728);
