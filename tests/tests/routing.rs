@@ -111,7 +111,7 @@ fn follow_the_roster(policy: &str, mode: Mode) {
             checked.await.with_context(|| change.to_owned())?;
         }
 
-        // Envoy can be told to wait and merge changes of weight that come in quick succession.
+        // Changes in quick succession: none is held back for, or merged with, the next.
         let mut entries = router.expected()?.roster().members().to_vec();
         for weight in [1, 30, 2, 40] {
             entries[1].weight = weight;

@@ -30,7 +30,10 @@ use tonic::service::Routes;
 mod codec;
 mod connection;
 mod delta;
+mod flight;
 mod message;
+#[cfg(test)]
+mod model;
 mod observer;
 mod progress;
 mod rpc;
@@ -39,7 +42,7 @@ mod sotw;
 mod stream;
 mod subscription;
 #[cfg(test)]
-mod support;
+pub(crate) mod support;
 
 pub use observer::{Holding, LogOnly, Mode, Proxy, ProxyObserver};
 pub use progress::Versions;

@@ -135,7 +135,14 @@ impl Bootstrap {
                 },
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": true,
-                "grpc_services": [{ "envoy_grpc": { "cluster_name": XDS_CLUSTER } }],
+                "grpc_services": [{ "envoy_grpc": {
+                    "cluster_name": XDS_CLUSTER,
+                    // Envoy's default lets a proxy come back up to 30 s after its control plane.
+                    "retry_policy": { "retry_back_off": {
+                        "base_interval": "0.5s",
+                        "max_interval": "3s",
+                    } },
+                } }],
             },
             "cds_config": from_ads(),
         });

@@ -6,7 +6,13 @@
 //! - A name that is subscribed to is sent, even if the proxy may have it, or
 //!   said to be removed if it does not exist; it is sent when it appears.
 //! - What a proxy brings from an earlier stream (`initial_resource_versions`)
-//!   is compared: it is sent what differs and told what is gone.
+//!   is compared: it is sent what differs and told what is gone. The limits of
+//!   it, both of a stream that ends at a bad moment: Envoy may apply the good
+//!   part of a response that it refuses, and still shows the versions before
+//!   it; if those are served again by then, it lacks the difference until the
+//!   next change. And a cluster that changed and changed back before endpoints
+//!   came shows nothing of that; Envoy ends its warming after 15 s with the
+//!   endpoints that it has.
 //! - Removals leave after all additions, in the reverse order of types, so that
 //!   nothing is taken away while something still refers to it.
 //! - A stale nonce is no answer, but the subscriptions next to it count.
@@ -16,8 +22,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::ads::flight::{Flight, Group};
 use crate::ads::message::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node};
-use crate::ads::progress::{Flight, Progress};
+use crate::ads::progress::Progress;
 use crate::ads::session::{self, StreamId, Turn, Types};
 use crate::ads::subscription::WILDCARD;
 use crate::snapshot::{Published, ResourceType, Snapshot, version_of};
@@ -54,13 +61,13 @@ impl Session {
         for name in names {
             if name == WILDCARD {
                 progress.subscription.set_wildcard(true);
-                progress.sent.clear();
+                progress.owe_all();
                 progress.report = true;
                 continue;
             }
             let name: Arc<str> = name.into();
             if progress.subscription.add(&name) {
-                progress.owed.insert(name);
+                progress.owe(name);
             } else {
                 refused += 1;
             }
@@ -109,34 +116,37 @@ impl Session {
         responses
     }
 
-    /// The response with what is new or changed.
-    fn push(&mut self, kind: ResourceType, snapshot: &Snapshot) -> Option<DeltaDiscoveryResponse> {
+    /// The responses with what is new or changed.
+    fn push(&mut self, kind: ResourceType, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
         let progress = self.types.of_mut(kind);
         if !progress.started {
-            return None;
+            return Vec::new();
         }
         let resources = snapshot.of(kind);
-        let due: Vec<Published> = progress.due(resources).cloned().collect();
-        // An empty answer to a wildcard ends the proxy's wait for its first configuration.
-        let nothing_at_all =
-            progress.report && resources.is_empty() && progress.gone(resources).is_empty();
-        if due.is_empty() && !nothing_at_all {
-            return None;
+        let mut groups = progress.due_in_groups(resources);
+        // An empty answer to a wildcard ends the wait for the first configuration.
+        if progress.report && groups.is_empty() && progress.gone(resources).is_empty() {
+            groups.push(Group::default());
         }
-        for resource in &due {
-            // Paid here, as `settle` also runs for what became owed after this.
-            progress.owed.remove(resource.name());
+        let mut responses = Vec::with_capacity(groups.len());
+        for group in groups {
+            let progress = self.types.of_mut(kind);
+            for resource in &group.resources {
+                // Paid here, since `settle` keeps what becomes owed from now on.
+                progress.owed.remove(resource.name());
+            }
+            self.types.owe_dependents(&group.resources);
+            let response = self.response(kind, snapshot);
+            let nonce = response.nonce.clone();
+            let version = response.system_version_info.as_str().into();
+            let progress = self.types.of_mut(kind);
+            progress.send(nonce, version, false, &group);
+            responses.push(DeltaDiscoveryResponse {
+                resources: group.resources.iter().map(Published::named).collect(),
+                ..response
+            });
         }
-        self.types.owe_dependents(&due);
-        let response = self.response(kind, snapshot);
-        let nonce = response.nonce.clone();
-        let version = response.system_version_info.as_str().into();
-        let progress = self.types.of_mut(kind);
-        progress.send(nonce, version, false, due.iter());
-        Some(DeltaDiscoveryResponse {
-            resources: due.iter().map(Published::named).collect(),
-            ..response
-        })
+        responses
     }
 
     /// The response with what is gone, or was asked for and does not exist.
@@ -161,13 +171,15 @@ impl Session {
             return None;
         }
         for name in &gone {
-            progress.forget(name);
+            progress.sent.remove(name);
         }
         let response = self.response(kind, snapshot);
-        self.types.of_mut(kind).depart(Flight {
+        self.types.of_mut(kind).unanswered.push(Flight {
             nonce: response.nonce.clone(),
             version: response.system_version_info.as_str().into(),
             complete: false,
+            size: 0,
+            retry: false,
             items: gone.iter().map(|name| (Arc::clone(name), None)).collect(),
         });
         Some(DeltaDiscoveryResponse {
@@ -212,7 +224,7 @@ impl session::Session for Session {
         };
         let progress = self.types.of_mut(kind);
         let first = !std::mem::replace(&mut progress.started, true);
-        let verdict = progress.answer(&request.response_nonce, request.error_detail.take());
+        let verdict = progress.answer(&request.response_nonce, None, request.error_detail.take());
         let refused = if first {
             Self::start(progress, kind, &mut request)
         } else {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tracing::{debug, info, warn};
 
 use crate::ads::message::Node;
-use crate::ads::progress::Versions;
+use crate::ads::progress::{Progress, Versions};
 use crate::ads::session::StreamId;
 use crate::ads::subscription::Subscription;
 use crate::snapshot::{ResourceType, Snapshot};
@@ -85,22 +85,30 @@ pub(crate) fn shortened(mut text: String) -> String {
 
 /// What a proxy wants of one type, and what of it it is known to have.
 #[derive(Debug, Clone, Copy)]
-pub struct Holding<'a> {
-    /// What it asked for.
-    pub subscription: &'a Subscription,
-    /// Versions that it accepted, or brought along, by name.
-    pub confirmed: &'a Versions,
-}
+pub struct Holding<'a>(pub(crate) &'a Progress);
 
-impl Holding<'_> {
-    /// Whether it has accepted all that it wants of the resources of `kind` in
-    /// `snapshot`, in just their versions. What it still has beyond them does
-    /// not count.
+impl<'a> Holding<'a> {
+    /// What it asked for.
     #[must_use]
-    pub fn covers(&self, kind: ResourceType, snapshot: &Snapshot) -> bool {
-        self.subscription
+    pub fn subscription(self) -> &'a Subscription {
+        &self.0.subscription
+    }
+
+    /// What it last accepted, or brought along: versions by name.
+    #[must_use]
+    pub fn confirmed(self) -> &'a Versions {
+        &self.0.confirmed
+    }
+
+    /// Whether it has accepted all that it wants of the resources of `kind` in
+    /// `snapshot`, in just their versions, and nothing else of them is on its
+    /// way. What it still has beyond them does not count.
+    #[must_use]
+    pub fn covers(self, kind: ResourceType, snapshot: &Snapshot) -> bool {
+        self.0
+            .subscription
             .wanted(snapshot.of(kind))
-            .all(|resource| self.confirmed.get(resource.name()) == Some(resource.version()))
+            .all(self.0.holds())
     }
 }
 

@@ -2,16 +2,13 @@
 //! what it was sent, and what it is known to hold. Both protocol variants
 //! share it; how a response is composed is theirs.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::ads::flight::{Flight, Flights, Group};
 use crate::ads::message::ErrorDetail;
 use crate::ads::subscription::Subscription;
 use crate::snapshot::{Published, ResourceType, Snapshot};
-
-/// Responses that a proxy may leave unanswered before the oldest are counted
-/// as one. Nothing is lost by it: an answer also speaks for those before it.
-const MAX_UNANSWERED: usize = 64;
 
 /// Resource versions by name.
 pub type Versions = BTreeMap<Arc<str>, Arc<str>>;
@@ -33,17 +30,6 @@ pub(crate) enum Verdict {
     },
 }
 
-/// A response on its way.
-#[derive(Debug)]
-pub(crate) struct Flight {
-    pub(crate) nonce: String,
-    pub(crate) version: Arc<str>,
-    /// Whether what is not in it does not exist.
-    pub(crate) complete: bool,
-    /// What it sets (`Some` version) and what it removes.
-    pub(crate) items: Vec<(Arc<str>, Option<Arc<str>>)>,
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
@@ -54,13 +40,14 @@ pub(crate) struct Progress {
     pub(crate) sent: Versions,
     /// What it accepted, or said that it has.
     pub(crate) confirmed: Versions,
-    /// What it refused, unless it was sent something else of the name since.
-    pub(crate) rejected: Versions,
     /// Names to send even though `sent` has their version.
     pub(crate) owed: BTreeSet<Arc<str>>,
+    /// Names to send again, each in a response of its own, one after the other,
+    /// as it is not known which of them was refused.
+    retries: BTreeSet<Arc<str>>,
     /// Whether a response is due even if no resource is.
     pub(crate) report: bool,
-    unanswered: VecDeque<Flight>,
+    pub(crate) unanswered: Flights,
 }
 
 impl Progress {
@@ -68,38 +55,70 @@ impl Progress {
     /// responses: it names the latest, or all have been answered before it,
     /// and a stream keeps the order.
     pub(crate) fn is_fresh(&self, nonce: &str) -> bool {
-        self.unanswered
-            .back()
-            .is_none_or(|latest| latest.nonce == nonce)
+        self.unanswered.none_after(nonce)
     }
 
     /// Notes the answer that a request carries, if it does: `nonce` has to be
     /// that of a response which is still unanswered. It never speaks for a
-    /// later one, but it does for those before it: proxies answer in order, and
-    /// Envoy leaves answers out while a type is paused.
-    pub(crate) fn answer(&mut self, nonce: &str, error: Option<ErrorDetail>) -> Option<Verdict> {
-        let index = self
-            .unanswered
-            .iter()
-            .position(|flight| flight.nonce == nonce)?;
-        let mut flights: Vec<Flight> = self.unanswered.drain(..=index).collect();
-        let answered = flights.pop()?;
-        for flight in flights {
-            self.confirm(flight);
-        }
-        let version = Arc::clone(&answered.version);
+    /// later one, but an ACK does for those before it: proxies answer in order,
+    /// and Envoy leaves answers out while a type is paused.
+    ///
+    /// `version_info` is the version that the proxy says it uses, where the
+    /// protocol has that. While a type is paused Envoy 1.36 to 1.40 keeps the
+    /// error of a response that it refused and sends it with the nonce of the
+    /// latest; the version then tells which of them it accepted.
+    pub(crate) fn answer(
+        &mut self,
+        nonce: &str,
+        version_info: Option<&str>,
+        error: Option<ErrorDetail>,
+    ) -> Option<Verdict> {
+        let flights = self.unanswered.take_through(nonce)?;
+        let version = Arc::clone(&flights.last()?.version);
         let Some(ErrorDetail { message, .. }) = error else {
-            self.confirm(answered);
+            for flight in flights {
+                self.confirm(flight);
+            }
             return Some(Verdict::Acked { version });
         };
-        for (name, item) in answered.items {
-            if let Some(version) = item
-                && self.sent.get(&name) == Some(&version)
-            {
-                self.rejected.insert(name, version);
+        let accepted = flights
+            .iter()
+            .rposition(|flight| version_info == Some(&*flight.version))
+            .filter(|_| flights.len() > 1);
+        self.refuse(flights, accepted);
+        Some(Verdict::Nacked { version, message })
+    }
+
+    /// Of `flights` only the one at `accepted` is known to be good. The error is
+    /// about some resource of the others, and Envoy stops at the first that it
+    /// refuses, so each of them gets another chance for itself: a bad one must
+    /// not keep the others away. Complete responses Envoy goes through to the
+    /// end.
+    fn refuse(&mut self, flights: Vec<Flight>, accepted: Option<usize>) {
+        let is_accepted = |index: usize| accepted == Some(index);
+        let refused = flights.iter().enumerate();
+        let refused = refused.filter(|(index, _)| !is_accepted(*index));
+        let sizes = refused.map(|(_, flight)| flight.size);
+        let culprit_is_known = sizes.sum::<usize>() < 2;
+        for (index, flight) in flights.into_iter().enumerate() {
+            if is_accepted(index) {
+                self.confirm(flight);
+            } else if !culprit_is_known {
+                self.doubt(flight);
             }
         }
-        Some(Verdict::Nacked { version, message })
+    }
+
+    fn doubt(&mut self, flight: Flight) {
+        for (name, version) in flight.items {
+            if self.confirmed.get(&name) != version.as_ref() {
+                self.confirmed.remove(&name);
+            }
+            let is_current = self.sent.get(&name) == version.as_ref();
+            if !flight.complete && version.is_some() && is_current {
+                self.retries.insert(name);
+            }
+        }
     }
 
     fn confirm(&mut self, flight: Flight) {
@@ -137,51 +156,72 @@ impl Progress {
         })
     }
 
+    /// What is [`due`](Self::due), split into responses.
+    pub(crate) fn due_in_groups(
+        &mut self,
+        resources: &BTreeMap<Arc<str>, Published>,
+    ) -> Vec<Group> {
+        let due = Group {
+            resources: self.due(resources).cloned().collect(),
+            retry: false,
+        };
+        for resource in &due.resources {
+            self.retries.remove(resource.name());
+        }
+        let due = (!due.resources.is_empty()).then_some(due);
+        due.into_iter().chain(self.retry(resources)).collect()
+    }
+
+    /// The next of the retries, unless the answer to another is still to come.
+    fn retry(&mut self, resources: &BTreeMap<Arc<str>, Published>) -> Option<Group> {
+        if self.unanswered.has_retry() {
+            return None;
+        }
+        loop {
+            let name = self.retries.pop_first()?;
+            if self.subscription.wants(&name)
+                && let Some(resource) = resources.get(&name)
+            {
+                return Some(Group {
+                    resources: vec![resource.clone()],
+                    retry: true,
+                });
+            }
+        }
+    }
+
+    /// Tells whether the proxy surely has a resource in just that version: it
+    /// accepted it, and nothing else of the name is on its way.
+    pub(crate) fn holds(&self) -> impl Fn(&Published) -> bool {
+        let on_the_way = self.unanswered.names();
+        move |resource| {
+            let name = resource.name();
+            self.confirmed.get(name) == Some(resource.version()) && !on_the_way.contains(name)
+        }
+    }
+
     /// Names that it was sent and that do not exist any more.
     pub(crate) fn gone(&self, resources: &BTreeMap<Arc<str>, Published>) -> Vec<Arc<str>> {
         let gone = |name: &&Arc<str>| !resources.contains_key(*name);
         self.sent.keys().filter(gone).cloned().collect()
     }
 
-    /// Notes that `resources` go out under `nonce`.
-    pub(crate) fn send<'a>(
-        &mut self,
-        nonce: String,
-        version: Arc<str>,
-        complete: bool,
-        resources: impl Iterator<Item = &'a Published>,
-    ) {
-        let mut items = Vec::new();
-        for resource in resources {
+    /// Notes that a group goes out under `nonce`.
+    pub(crate) fn send(&mut self, nonce: String, version: Arc<str>, complete: bool, group: &Group) {
+        let mut items = Vec::with_capacity(group.resources.len());
+        for resource in &group.resources {
             let (name, version) = (resource.name(), resource.version());
-            let before = self.sent.insert(Arc::clone(name), Arc::clone(version));
-            if before.as_ref() != Some(version) {
-                self.rejected.remove(name);
-            }
+            self.sent.insert(Arc::clone(name), Arc::clone(version));
             items.push((Arc::clone(name), Some(Arc::clone(version))));
         }
-        self.depart(Flight {
+        self.unanswered.push(Flight {
             nonce,
             version,
             complete,
+            size: items.len(),
+            retry: group.retry,
             items,
         });
-    }
-
-    /// Notes a response as on its way.
-    pub(crate) fn depart(&mut self, flight: Flight) {
-        self.unanswered.push_back(flight);
-        if self.unanswered.len() > MAX_UNANSWERED
-            && let Some(oldest) = self.unanswered.pop_front()
-            && let Some(next) = self.unanswered.front_mut()
-            && !next.complete
-        {
-            let later: BTreeSet<_> = next.items.iter().map(|(name, _)| name.clone()).collect();
-            let earlier = oldest.items.into_iter();
-            next.items
-                .extend(earlier.filter(|(name, _)| !later.contains(name)));
-            next.complete = oldest.complete;
-        }
     }
 
     /// Forgets what is no longer wanted; `true` if the proxy was ever sent any
@@ -191,26 +231,31 @@ impl Progress {
         let wants = |name: &Arc<str>| self.subscription.wants(name);
         self.sent.retain(|name, _| wants(name));
         self.confirmed.retain(|name, _| wants(name));
-        self.rejected.retain(|name, _| wants(name));
+        self.unanswered.retain(wants);
         self.sent.len() != before
     }
 
-    /// Forgets a resource that does not exist any more.
-    pub(crate) fn forget(&mut self, name: &str) {
-        self.sent.remove(name);
-        self.rejected.remove(name);
+    /// The proxy asked for `name`: it may have forgotten what it was sent of it,
+    /// even if it accepts that only now.
+    pub(crate) fn owe(&mut self, name: Arc<str>) {
+        self.confirmed.remove(&name);
+        self.unanswered.retain(|item| *item != name);
+        self.owed.insert(name);
+    }
+
+    /// The proxy asked for everything: the like for all that it was sent.
+    pub(crate) fn owe_all(&mut self) {
+        self.confirmed.clear();
+        self.unanswered.retain(|_| false);
+        self.owed.extend(self.sent.keys().cloned());
     }
 
     /// Ends a pass over `snapshot`: what was owed is paid, except where the
     /// proxy has yet to ask for it.
     pub(crate) fn settle(&mut self, kind: ResourceType, snapshot: &Snapshot) {
-        let resources = snapshot.of(kind);
-        let waits =
-            |name: &Arc<str>| !self.subscription.wants(name) && resources.contains_key(name);
-        self.owed.retain(waits);
+        let subscription = &self.subscription;
+        self.owed
+            .retain(|name| !subscription.wants(name) && snapshot.is_dependent(kind, name));
         self.report = false;
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,9 +6,16 @@
 //!   a response leaves out, so those carry only what is new or changed; a
 //!   resource that the proxy refuses then holds up no other.
 //! - `version_info` is a hash of all that the proxy wants, sent or not. A proxy
-//!   whose first request shows the version that it would be sent has it all
-//!   and is sent nothing, even if it got it from another process. What it has
-//!   refused is hashed as such, so it is told again on its next stream.
+//!   whose first request shows the version of all that it wants has it and is
+//!   sent nothing, even if it got it from another process. What is not in the
+//!   response and was not accepted yet, or was refused, is hashed as unknown:
+//!   such a proxy is sent everything again on its next stream.
+//!   The limit of it: Envoy may apply the good part of a CDS or LDS response
+//!   that it refuses, and still shows the version before it; and it shows that
+//!   of a response of which it has dropped a name on the way. If its stream
+//!   ends just then, and it opens the next one when that very version is what
+//!   it would be sent, it lacks the difference until the next change.
+//!   For a cluster that changed and changed back see [`crate::ads::delta`].
 //! - A proxy that drops names is sent the version of what is left (with no
 //!   resource, where that means "unchanged"). If it kept the old one, it could
 //!   come back for a dropped name and seem to have it.
@@ -17,12 +24,14 @@
 //!   that was written before the latest response is ignored but for the
 //!   verdict on its own; the proxy repeats its names when it answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::ads::flight::Group;
 use crate::ads::message::{DiscoveryRequest, DiscoveryResponse, Node};
 use crate::ads::progress::Progress;
 use crate::ads::session::{self, StreamId, Turn, Types};
-use crate::ads::subscription::WILDCARD;
+use crate::ads::subscription::{Subscription, WILDCARD};
 use crate::snapshot::{Published, ResourceType, Snapshot, version_of};
 
 /// One state-of-the-world stream.
@@ -45,6 +54,19 @@ impl Session {
         }
     }
 
+    /// The names of a request that was written before the latest response: the
+    /// proxy may have forgotten what it dropped, also if it is to ask for it
+    /// again, so that much is noted. It asks for what is new when it answers.
+    fn drop_names(&mut self, kind: ResourceType, names: &[String]) {
+        let progress = self.types.of_mut(kind);
+        let before = std::mem::take(&mut progress.subscription);
+        progress.subscription.set_wildcard(before.is_wildcard());
+        for name in names.iter().filter(|name| before.names(name)) {
+            progress.subscription.add(&name.as_str().into());
+        }
+        progress.report |= progress.forget_unwanted();
+    }
+
     /// Replaces the names of `kind`; returns how many were refused.
     fn subscribe(&mut self, kind: ResourceType, names: Vec<String>) -> usize {
         let ever_named = &mut self.ever_named[kind as usize];
@@ -52,7 +74,7 @@ impl Session {
         let legacy_wildcard = kind.is_full_state() && !*ever_named;
         let progress = self.types.of_mut(kind);
         let before = std::mem::take(&mut progress.subscription);
-        let now = &mut progress.subscription;
+        let mut now = Subscription::default();
         now.set_wildcard(legacy_wildcard);
         let mut refused = 0;
         for name in names {
@@ -64,14 +86,15 @@ impl Session {
             if !now.add(&name) {
                 refused += 1;
             } else if !before.names(&name) {
-                progress.owed.insert(name);
+                progress.owe(name);
                 progress.report |= kind.is_full_state();
             }
         }
         if now.is_wildcard() && !before.is_wildcard() {
-            progress.sent.clear();
+            progress.owe_all();
             progress.report |= kind.is_full_state();
         }
+        progress.subscription = now;
         progress.report |= progress.forget_unwanted();
         refused
     }
@@ -82,7 +105,7 @@ impl Session {
         let progress = self.types.of_mut(kind);
         let wanted = progress.subscription.wanted(snapshot.of(kind));
         let held: Vec<Published> = wanted.cloned().collect();
-        let same = *version(held.iter(), |_| false) == *version_info;
+        let same = *version(held.iter(), |_| true) == *version_info;
         if same {
             for resource in held {
                 progress.adopt(resource.name(), resource.version());
@@ -129,52 +152,81 @@ impl Session {
             .collect()
     }
 
-    /// The response that is due for `kind`, with `kept` as if it still existed.
+    /// The responses that are due for `kind`, with `kept` as if they still
+    /// existed.
     fn push(
         &mut self,
         kind: ResourceType,
         snapshot: &Snapshot,
         kept: &[Published],
-    ) -> Option<DiscoveryResponse> {
+    ) -> Vec<DiscoveryResponse> {
         let resources = snapshot.of(kind);
         let progress = self.types.of_mut(kind);
         if !progress.started {
-            return None;
+            return Vec::new();
         }
-        let complete = kind.is_full_state();
-        let due: Vec<Published> = progress.due(resources).cloned().collect();
         let mut gone = progress.gone(resources);
         gone.retain(|name| kept.iter().all(|kept| kept.name() != name));
         for name in &gone {
-            progress.forget(name);
-            if !complete {
-                progress.confirmed.remove(name);
+            progress.sent.remove(name);
+        }
+        if kind.is_full_state() {
+            let due: Vec<Published> = progress.due(resources).cloned().collect();
+            if due.is_empty() && gone.is_empty() && !progress.report {
+                return Vec::new();
             }
+            let wanted = progress.subscription.wanted(resources).chain(kept);
+            let all = Group {
+                resources: wanted.cloned().collect(),
+                retry: false,
+            };
+            self.types.owe_dependents(&due);
+            return vec![self.response(kind, snapshot, &all)];
         }
-        if due.is_empty() && !progress.report && (gone.is_empty() || !complete) {
-            return None;
+        for name in &gone {
+            progress.confirmed.remove(name);
         }
-        let wanted = || progress.subscription.wanted(resources).chain(kept);
-        let included: Vec<Published> = if complete {
-            wanted().cloned().collect()
+        let mut groups = progress.due_in_groups(resources);
+        if groups.is_empty() && progress.report {
+            groups.push(Group::default());
+        }
+        let mut responses = Vec::with_capacity(groups.len());
+        for group in groups {
+            self.types.owe_dependents(&group.resources);
+            responses.push(self.response(kind, snapshot, &group));
+        }
+        responses
+    }
+
+    fn response(
+        &mut self,
+        kind: ResourceType,
+        snapshot: &Snapshot,
+        group: &Group,
+    ) -> DiscoveryResponse {
+        let complete = kind.is_full_state();
+        let Group { resources, .. } = group;
+        let progress = self.types.of(kind);
+        let version = if complete {
+            version(resources.iter(), |_| true)
         } else {
-            due.clone()
+            let included: BTreeSet<_> = resources.iter().map(Published::name).collect();
+            let wanted = progress.subscription.wanted(snapshot.of(kind));
+            let holds = progress.holds();
+            version(wanted, |resource| {
+                included.contains(resource.name()) || holds(resource)
+            })
         };
-        let version = version(wanted(), |resource| {
-            !complete && is_rejected(progress, resource) && !progress.owed.contains(resource.name())
-        });
-        self.types.owe_dependents(&due);
         let nonce = self.types.nonce();
-        let response = DiscoveryResponse {
-            version_info: version.to_string(),
-            resources: included.iter().map(Published::any).collect(),
-            type_url: kind.type_url().to_owned(),
-            nonce: nonce.clone(),
-            control_plane: Some(self.types.control_plane()),
-        };
         let progress = self.types.of_mut(kind);
-        progress.send(nonce, version, complete, included.iter());
-        Some(response)
+        progress.send(nonce.clone(), Arc::clone(&version), complete, group);
+        DiscoveryResponse {
+            version_info: version.to_string(),
+            resources: resources.iter().map(Published::any).collect(),
+            type_url: kind.type_url().to_owned(),
+            nonce,
+            control_plane: Some(self.types.control_plane()),
+        }
     }
 }
 
@@ -201,7 +253,11 @@ impl session::Session for Session {
         let progress = self.types.of_mut(kind);
         let first = !std::mem::replace(&mut progress.started, true);
         let fresh = progress.is_fresh(&request.response_nonce);
-        let verdict = progress.answer(&request.response_nonce, request.error_detail);
+        let verdict = progress.answer(
+            &request.response_nonce,
+            Some(&request.version_info),
+            request.error_detail,
+        );
         let mut refused = 0;
         if fresh {
             let owed_by_clusters = progress.owed.clone();
@@ -210,6 +266,8 @@ impl session::Session for Session {
             if first && self.adopt(kind, &request.version_info, snapshot) {
                 self.types.of_mut(kind).owed = owed_by_clusters;
             }
+        } else {
+            self.drop_names(kind, &request.resource_names);
         }
         Turn {
             kind: Some(kind),
@@ -228,19 +286,17 @@ impl session::Session for Session {
     }
 }
 
-fn is_rejected(progress: &Progress, resource: &Published) -> bool {
-    progress.rejected.get(resource.name()) == Some(resource.version())
-}
-
+/// The version of a set of resources, where `is_known` says of which it is sure
+/// that the proxy has them when it accepts the response.
 fn version<'a>(
-    wanted: impl Iterator<Item = &'a Published>,
-    is_refused: impl Fn(&Published) -> bool,
+    resources: impl Iterator<Item = &'a Published>,
+    is_known: impl Fn(&Published) -> bool,
 ) -> Arc<str> {
-    version_of(wanted.map(|resource| {
-        let version = if is_refused(resource) {
-            "refused"
-        } else {
+    version_of(resources.map(|resource| {
+        let version = if is_known(resource) {
             resource.version()
+        } else {
+            "unknown"
         };
         (&**resource.name(), version)
     }))

@@ -142,12 +142,7 @@ where
             }
             None => {}
         }
-        let progress = self.session.progress(kind);
-        let holding = Holding {
-            subscription: &progress.subscription,
-            confirmed: &progress.confirmed,
-        };
-        observer.holds(id, kind, holding);
+        observer.holds(id, kind, Holding(self.session.progress(kind)));
     }
 }
 

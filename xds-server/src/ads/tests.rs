@@ -11,16 +11,18 @@ use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
+use envoy_types::pb::google::rpc::Status;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tonic::transport::Channel;
+use tonic::{Code, Streaming};
 
 use super::*;
-use crate::ads::support::{CDS, ECDS, EDS, snapshot};
-use crate::snapshot::{Resource, ResourceType};
+use crate::ads::message::ErrorDetail;
+use crate::ads::support::{CDS, ECDS, EDS, LDS, snapshot};
+use crate::snapshot::ResourceType;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -44,7 +46,7 @@ impl ProxyObserver for Recorder {
 
     fn holds(&self, stream: StreamId, kind: ResourceType, holding: Holding<'_>) {
         let mut confirmed = self.confirmed.lock().unwrap();
-        confirmed.insert((stream, kind), holding.confirmed.clone());
+        confirmed.insert((stream, kind), holding.confirmed().clone());
     }
 
     fn disconnected(&self, stream: StreamId, proxy: &Proxy) {
@@ -90,6 +92,17 @@ impl Server {
         let stream = ReceiverStream::new(receiver);
         let response = client.stream_aggregated_resources(stream).await.unwrap();
         Sotw {
+            requests,
+            responses: response.into_inner(),
+        }
+    }
+
+    async fn delta(&self) -> Delta {
+        let (requests, receiver) = mpsc::channel(16);
+        let mut client = AggregatedDiscoveryServiceClient::new(self.channel().await);
+        let stream = ReceiverStream::new(receiver);
+        let response = client.delta_aggregated_resources(stream).await.unwrap();
+        Delta {
             requests,
             responses: response.into_inner(),
         }
@@ -147,6 +160,52 @@ impl Sotw {
     }
 }
 
+struct Delta {
+    requests: mpsc::Sender<DeltaDiscoveryRequest>,
+    responses: Streaming<DeltaDiscoveryResponse>,
+}
+
+impl Delta {
+    async fn ask(&self, kind: ResourceType, names: &[&str]) {
+        let request = DeltaDiscoveryRequest {
+            node: Some(node("proxy-2")),
+            type_url: kind.type_url().to_owned(),
+            resource_names_subscribe: names.iter().map(ToString::to_string).collect(),
+            ..DeltaDiscoveryRequest::default()
+        };
+        self.requests.send(request).await.unwrap();
+    }
+
+    /// The next response, which has to be of that type, answered: contents, and
+    /// `-name` for what is removed.
+    async fn answer(&mut self, kind: ResourceType, error: Option<&str>) -> Vec<String> {
+        let next = timeout(PATIENCE, self.responses.message()).await;
+        let response = next.expect("a response").unwrap().unwrap();
+        assert_eq!(response.type_url, kind.type_url());
+        let answer = DeltaDiscoveryRequest {
+            type_url: response.type_url,
+            response_nonce: response.nonce,
+            error_detail: error.map(|message| Status {
+                code: 13,
+                message: message.to_owned(),
+                ..Status::default()
+            }),
+            ..DeltaDiscoveryRequest::default()
+        };
+        self.requests.send(answer).await.unwrap();
+        let resources = response.resources.into_iter();
+        let text = |resource: envoy_types::pb::envoy::service::discovery::v3::Resource| {
+            assert!(!resource.version.is_empty());
+            String::from_utf8(resource.resource.unwrap().value).unwrap()
+        };
+        let removed = response.removed_resources.into_iter();
+        resources
+            .map(text)
+            .chain(removed.map(|name| format!("-{name}")))
+            .collect()
+    }
+}
+
 fn node(id: &str) -> Node {
     Node {
         id: id.to_owned(),
@@ -182,4 +241,183 @@ async fn a_proxy_gets_everything_and_then_each_change_in_order() {
     let open = server.observer.open.lock().unwrap();
     let proxy = open.values().next().unwrap();
     assert_eq!((&*proxy.node, &*proxy.cluster), ("proxy-1", "edge"));
+}
+
+#[tokio::test]
+async fn delta_says_only_what_changed() {
+    let server = Server::start(snapshot(&[(CDS, "a", "a1"), (CDS, "b", "b1")])).await;
+    let mut proxy = server.delta().await;
+    proxy.ask(CDS, &[]).await;
+    assert_eq!(proxy.answer(CDS, None).await, ["a1", "b1"]);
+    proxy.ask(EDS, &["a"]).await;
+    assert_eq!(proxy.answer(EDS, None).await, ["-a"]);
+    let later = [(CDS, "b", "b2"), (EDS, "a", "e1")];
+    server.snapshots.send_replace(snapshot(&later));
+    assert_eq!(proxy.answer(CDS, None).await, ["b2"]);
+    assert_eq!(proxy.answer(EDS, None).await, ["e1"]);
+    assert_eq!(proxy.answer(CDS, None).await, ["-a"]);
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_the_observer_and_nothing_is_sent_again() {
+    let server = Server::start(snapshot(&[(ECDS, "f", "bad")])).await;
+    let mut proxy = server.delta().await;
+    proxy.ask(ECDS, &["f"]).await;
+    assert_eq!(proxy.answer(ECDS, Some("no good")).await, ["bad"]);
+    let expected = ("proxy-2".to_owned(), ECDS, "no good".to_owned());
+    server
+        .eventually("the refusal is known", |recorder| {
+            recorder.nacks.lock().unwrap().contains(&expected)
+        })
+        .await;
+    server
+        .snapshots
+        .send_replace(snapshot(&[(ECDS, "f", "mended")]));
+    assert_eq!(proxy.answer(ECDS, None).await, ["mended"]);
+}
+
+#[tokio::test]
+async fn a_separate_service_serves_its_type() {
+    let server = Server::start(snapshot(&[(CDS, "a", "a1")])).await;
+    let (requests, receiver) = mpsc::channel(1);
+    requests.send(DiscoveryRequest::default()).await.unwrap();
+    let mut client = ClusterDiscoveryServiceClient::new(server.channel().await);
+    let stream = ReceiverStream::new(receiver);
+    let mut responses = client.stream_clusters(stream).await.unwrap().into_inner();
+    let response = timeout(PATIENCE, responses.message()).await.unwrap();
+    assert_eq!(response.unwrap().unwrap().type_url, CDS.type_url());
+    let open = server.observer.open.lock().unwrap();
+    assert_eq!(open[&StreamId(1)].node, "unknown");
+}
+
+#[tokio::test]
+async fn garbage_ends_its_own_stream_only() {
+    let server = Server::start(snapshot(&[(CDS, "a", "a1")])).await;
+    let mut good = server.sotw().await;
+    good.ask(CDS, &[]).await;
+    good.accept(CDS, &[]).await;
+
+    let mut strange = server.sotw().await;
+    let request = DiscoveryRequest {
+        type_url: "nonsense".to_owned(),
+        ..DiscoveryRequest::default()
+    };
+    strange.requests.send(request).await.unwrap();
+    strange.ask(CDS, &[]).await;
+    assert_eq!(strange.accept(CDS, &[]).await, ["a1"], "it was ignored");
+
+    let mut client = tonic::client::Grpc::new(server.channel().await);
+    client.ready().await.unwrap();
+    let path = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
+    let garbage = tokio_stream::iter([ErrorDetail {
+        code: -1,
+        message: "not a request at all".to_owned(),
+    }]);
+    let codec = DiscoveryCodec::<ErrorDetail, message::DiscoveryResponse>::default();
+    let response = client.streaming(tonic::Request::new(garbage), path.parse().unwrap(), codec);
+    let end = response.await.unwrap().into_inner().message().await;
+    assert!(!matches!(end, Ok(Some(_))), "{end:?}");
+
+    server.snapshots.send_replace(snapshot(&[(CDS, "a", "a2")]));
+    assert_eq!(good.accept(CDS, &[]).await, ["a2"]);
+}
+
+/// Its connection's buffers fill up at some point and the rest waits as what it
+/// is: a look at the newest snapshot.
+#[tokio::test]
+async fn a_proxy_that_does_not_read_delays_nobody_and_skips_what_it_missed() {
+    let content = |n: usize| format!("{n:06}").repeat(20_000);
+    let with = |n| snapshot(&[(CDS, "a", content(n).as_str())]);
+    let server = Server::start(with(0)).await;
+    let mut stuck = server.sotw().await;
+    stuck.ask(CDS, &[]).await;
+    let mut good = server.sotw().await;
+    good.ask(CDS, &[]).await;
+    good.accept(CDS, &[]).await;
+    let last = 150;
+    for n in 1..=last {
+        server.snapshots.send_replace(with(n));
+        assert_eq!(good.accept(CDS, &[]).await, [content(n)]);
+    }
+    let mut received = 0;
+    loop {
+        received += 1;
+        if stuck.accept(CDS, &[]).await == [content(last)] {
+            break;
+        }
+    }
+    assert!(received < last / 2, "{received} of {last} were kept for it");
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_stream_that_ended() {
+    let server = Server::start(snapshot(&[(CDS, "a", "a1")])).await;
+    for _ in 0..20 {
+        let mut half_closed = server.sotw().await;
+        half_closed.ask(CDS, &[]).await;
+        half_closed.accept(CDS, &[]).await;
+        drop(half_closed.requests);
+        let end = timeout(PATIENCE, half_closed.responses.message()).await;
+        assert!(end.unwrap().unwrap().is_none());
+        let mut dropped = server.delta().await;
+        dropped.ask(CDS, &[]).await;
+        dropped.answer(CDS, None).await;
+    }
+    server
+        .eventually("all are gone", |recorder| {
+            recorder.open.lock().unwrap().is_empty()
+        })
+        .await;
+    // What the server itself holds, and no stream.
+    let receivers = || server.snapshots.receiver_count();
+    let gone = async {
+        while receivers() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, gone)
+        .await
+        .expect("nobody looks any more");
+}
+
+#[tokio::test]
+async fn at_shutdown_streams_end_at_once_and_even_a_stuck_one_soon() {
+    let server = Server::start(snapshot(&[(CDS, "a", "x".repeat(4 << 20).as_str())])).await;
+    let stuck = server.sotw().await;
+    stuck.ask(CDS, &[]).await;
+    let mut idle = server.sotw().await;
+    idle.ask(LDS, &["none"]).await;
+    idle.accept(LDS, &["none"]).await;
+    let both = |recorder: &Recorder| recorder.open.lock().unwrap().len() == 2;
+    server.eventually("both are open", both).await;
+
+    server.shutdown.send(()).unwrap();
+    let end = timeout(PATIENCE, idle.responses.message()).await.unwrap();
+    assert_eq!(end.unwrap_err().code(), Code::Unavailable);
+    timeout(Duration::from_secs(5), server.serving)
+        .await
+        .expect("the server ends")
+        .unwrap()
+        .unwrap();
+    let closed = async {
+        while server.snapshots.receiver_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, closed)
+        .await
+        .expect("all streams are gone");
+    assert!(server.observer.open.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn other_services_share_the_port_and_unknown_ones_are_unimplemented() {
+    let server = Server::start(snapshot(&[])).await;
+    let mut client = tonic::client::Grpc::new(server.channel().await);
+    client.ready().await.unwrap();
+    let codec = DiscoveryCodec::<ErrorDetail, ErrorDetail>::default();
+    let path = "/yorkies.v1.Nothing/Here".parse().unwrap();
+    let request = tonic::Request::new(ErrorDetail::default());
+    let error = client.unary(request, path, codec).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unimplemented);
 }
