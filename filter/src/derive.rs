@@ -1,20 +1,19 @@
 //! Which key a request has: from its header, else from where its rule says
 //! that it is, else the rule's answer. Pure but for the look-up of learned ids.
 
+mod answer;
 mod message;
+mod place;
 
 use sha2::{Digest, Sha256};
-use sharding::{
-    CLUSTER_SECRET, KeyRule, KeySource, NoKey, Resource, Sha256Hash, ShardKey, Verify, decode_text,
-};
+use sharding::{CLUSTER_SECRET, KeyRule, KeySource, Resource, Sha256Hash, ShardKey, Verify};
 
 use crate::body::Mode;
 use crate::fields::Message;
 use crate::headers::RequestHeaders;
 use crate::key::{self, Key, Mended};
-use crate::project::{self, Reading, Stated, path_text};
+use crate::project::{self, Reading, Stated};
 use crate::refusal::Refusal;
-use crate::rpc::query;
 use crate::state::Current;
 
 /// Where a key of [`Source::RequestLine`] is, for messages.
@@ -106,16 +105,6 @@ impl<'a> Request<'a> {
             rule: current.rules.find(headers.path),
             internal,
         }
-    }
-
-    /// The decoded text of a variable of the path.
-    #[must_use]
-    pub fn path_variable(&self, name: &str) -> Option<String> {
-        let path = std::str::from_utf8(self.headers.path).ok()?;
-        let path = path.split(['?', '#']).next()?;
-        let variables = self.rule.path.variables(path)?;
-        let (_, text) = variables.into_iter().find(|(other, _)| *other == name)?;
-        Some(path_text(text))
     }
 
     /// Whether the whole message is compared with whatever else says a key.
@@ -284,7 +273,7 @@ impl<'a> Request<'a> {
         for (index, source) in self.rule.keys.iter().enumerate() {
             if source.field().is_none() {
                 let texts = self.outside(source);
-                if let Some(key) = only(project, resource, &texts)? {
+                if let Some(key) = place::only(project, resource, &texts)? {
                     return Ok(Some((key, Source::RequestLine)));
                 }
             } else if let Body::Read(message) = body
@@ -301,81 +290,4 @@ impl<'a> Request<'a> {
         }
         Ok(None)
     }
-
-    /// What a place outside the message has, empty texts left out.
-    fn outside(&self, source: &KeySource) -> Vec<String> {
-        let texts = match source {
-            KeySource::Path(variable) => self.path_variable(variable).into_iter().collect(),
-            KeySource::Query(name) => query::values(self.headers.path, name)
-                .iter()
-                .map(|text| decode_text(text).into_owned())
-                .collect(),
-            KeySource::Header(name) => {
-                let values = self.headers.values(name);
-                values
-                    .filled()
-                    .map(|text| decode_text(text).into_owned())
-                    .collect()
-            }
-            _ => Vec::new(),
-        };
-        texts.into_iter().filter(|text| !text.is_empty()).collect()
-    }
-
-    fn without_key(&self, stated: &Stated<'_>) -> Result<Derived<'a>, Refusal> {
-        let (key, source) = match &self.rule.no_key {
-            NoKey::Fixed(text) => (Some(Key::AsIs(text)), Source::Fixed),
-            NoKey::Any => (None, Source::Any),
-            // A browser asks before it sends the request with the key, and any server gives the same answer.
-            NoKey::Reject | NoKey::Project if self.is_cors_preflight() => (None, Source::Any),
-            NoKey::Project => (Some(Key::Made(self.project_key(stated)?)), Source::Project),
-            NoKey::Reject if self.rule.resource.is_none() => return Err(Refusal::Closed),
-            NoKey::Reject if self.rule.keys.is_empty() => return Err(Refusal::NoKey),
-            NoKey::Reject => return Err(Refusal::NoKeyFound),
-        };
-        Ok(Derived {
-            key,
-            source,
-            mended: Mended::default(),
-            is_in_message: false,
-        })
-    }
-
-    fn project_key(&self, stated: &Stated<'_>) -> Result<ShardKey, Refusal> {
-        // Rules without a resource have not been asked yet.
-        let stated = match (stated, self.rule.resource) {
-            (Stated::Nothing, None) => &project::stated(self, Reading::Skipped)?,
-            (stated, _) => stated,
-        };
-        let project = match stated {
-            Stated::Named(project, _) => project.as_ref(),
-            Stated::Nothing => self.current.default_project.as_str(),
-            Stated::Unknown | Stated::Unread => "",
-        };
-        ShardKey::of_project(project).map_err(|_| Refusal::NoProject)
-    }
-
-    fn is_cors_preflight(&self) -> bool {
-        self.headers.method == b"OPTIONS" && self.headers.has_cors_method
-    }
-}
-
-/// The one key that all of the texts spell; `None` when there are none.
-fn only(project: &str, resource: Resource, texts: &[String]) -> Result<Option<ShardKey>, Refusal> {
-    let mut found: Option<ShardKey> = None;
-    for text in texts {
-        let key = ShardKey::from_halves(project, text, resource)
-            .map_err(|error| Refusal::malformed(REQUEST_LINE, error))?;
-        match found {
-            Some(first) if first != key => {
-                return Err(Refusal::Ambiguous {
-                    place: REQUEST_LINE,
-                    first: first.to_string(),
-                    second: key.to_string(),
-                });
-            }
-            _ => found = Some(key),
-        }
-    }
-    Ok(found)
 }

@@ -40,7 +40,9 @@ pub use filter_config::{
 };
 pub use hash::{murmur2, xxh64};
 pub use headers::{API_KEY, AUTHORIZATION, CLUSTER_SECRET, SHARD_EPOCH, SHARD_KEY, SHARD_OWNER};
-pub use key::{KeyError, MAX_KEY_LEN, Resource, ShardKey, canonical_project, decode_text, percent_decode};
+pub use key::{
+    KeyError, MAX_KEY_LEN, Resource, ShardKey, canonical_project, decode_text, percent_decode,
+};
 pub use maglev::{MAX_TABLE_SIZE, Maglev};
 pub use member::{MAX_MEMBERS, Member, Roster, RosterError};
 pub use policy::{HashFunction, MAX_RING_SIZE, Policy, PolicyError};

@@ -440,6 +440,13 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_other_rules_is_one() {
+        let example = include_str!("../../envoy/key-rules.yaml");
+        let config = parse(&format!("{LEAST}{example}")).unwrap();
+        assert_eq!(config.key_rules.len(), 5);
+    }
+
+    #[test]
     fn a_secret_in_a_file_is_kept_as_its_hash() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("yorkies.yaml");

@@ -225,3 +225,39 @@ fn a_request_that_only_has_a_project_goes_by_it() {
             .contains("no project")
     );
 }
+
+/// What `envoy/key-rules.yaml` says, as it comes to the filter.
+const WIKI: &str = r#","default_project":"w","key_rules":[
+    {"path":"/wiki.v1.Wiki/Edit","resource":"document","keys":[{"document":"page=2.title=3"}],"projects":[{"public_key":"page=2.space=1"}]},
+    {"path":"/wiki.v1.Wiki/Follow","kind":"server_stream","resource":"document","keys":[{"header":"x-wiki-page"}]},
+    {"path":"/v1/projects/{project}/documents/{document}","resource":"document","keys":[{"path":"document"}],"projects":[{"path":"project"}]},
+    {"path":"/v0/document","resource":"document","keys":[{"query":"id"}]},
+    {"path":"/v1/search*","no_key":"any"}]"#;
+
+#[test]
+fn another_document_server_is_routed_by_its_own_rules() {
+    let router = router(WIKI);
+    for wire in WIRES {
+        let edit = Call::new("/wiki.v1.Wiki/Edit", &[]).with(
+            wire,
+            &[
+                ("page=2.space=1", "handbook"),
+                ("page=2.title=3", "first day"),
+            ],
+        );
+        assert_eq!(router.call(&edit), routed("handbook/first%20day"));
+    }
+    let follow = Call::new("/wiki.v1.Wiki/Follow", &[("x-wiki-page", "first day")]);
+    assert_eq!(router.call(&follow), routed("w/first%20day"));
+    for (path, key) in [
+        (
+            "/v1/projects/handbook/documents/first%20day",
+            "handbook/first%20day",
+        ),
+        ("/v0/document?id=first+day", "w/first%20day"),
+    ] {
+        assert_eq!(router.call(&Call::new(path, &[])), routed(key));
+    }
+    let search = Call::new("/v1/search/x", &[]);
+    assert_eq!(router.call(&search), Outcome::Routed(vec![]));
+}
