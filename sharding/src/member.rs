@@ -50,7 +50,8 @@ pub enum RosterError {
         /// Id of the other.
         second: String,
     },
-    /// Port 0 or an unspecified IP: nothing can be reached there.
+    /// Port 0, an unspecified IP or one with a scope: nothing can be reached
+    /// there.
     #[error("member {id:?} has address {address}, which cannot be connected to")]
     BadAddress {
         /// Id of the member.
@@ -91,6 +92,10 @@ impl Roster {
     pub fn new(mut members: Vec<Member>) -> Result<Self, RosterError> {
         if members.len() > MAX_MEMBERS {
             return Err(RosterError::TooMany(members.len()));
+        }
+        for member in &mut members {
+            // An IPv4 address spelled as IPv6 is still the same server.
+            member.address.set_ip(member.address.ip().to_canonical());
         }
         members.sort_by(|a, b| a.id.cmp(&b.id));
         let mut ids = BTreeSet::new();
@@ -170,7 +175,9 @@ fn check_member(member: &Member) -> Result<(), RosterError> {
     if member.weight == 0 {
         return Err(RosterError::ZeroWeight(member.id.clone()));
     }
-    if member.address.port() == 0 || member.address.ip().is_unspecified() {
+    // Envoy takes no scope, and without it a link-local address could be anybody.
+    let has_scope = matches!(member.address, SocketAddr::V6(v6) if v6.scope_id() != 0);
+    if member.address.port() == 0 || member.address.ip().is_unspecified() || has_scope {
         return Err(RosterError::BadAddress {
             id: member.id.clone(),
             address: member.address,
@@ -227,6 +234,25 @@ pub(crate) mod tests {
             let error = Roster::new(members).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");
         }
+    }
+
+    #[test]
+    fn two_spellings_of_one_address_are_one_address() {
+        let at = |id: &str, address: &str| Member {
+            id: id.to_owned(),
+            address: address.parse().unwrap(),
+            weight: 1,
+        };
+        let twice = vec![at("a", "10.0.0.1:1"), at("b", "[::ffff:10.0.0.1]:1")];
+        assert!(matches!(
+            Roster::new(twice),
+            Err(RosterError::DuplicateAddress { .. })
+        ));
+        let scoped = vec![at("a", "[fe80::1%1]:1")];
+        assert!(matches!(
+            Roster::new(scoped),
+            Err(RosterError::BadAddress { .. })
+        ));
     }
 
     #[test]

@@ -277,6 +277,10 @@ fn build() -> Result<Vec<KeyRule>, FieldPathError> {
             NoKey::Any,
         ),
         KeyRule::unkeyed(prefix("/auth/"), NoKey::Fixed(AUTH_SESSION_KEY.to_owned())),
+        KeyRule::unkeyed(
+            PathPattern::Exact("/auth".to_owned()),
+            NoKey::Fixed(AUTH_SESSION_KEY.to_owned()),
+        ),
     ]);
     Ok(rules)
 }
@@ -314,7 +318,7 @@ mod tests {
     #[test]
     fn every_row_is_a_rule_that_works() {
         let rules = build().unwrap();
-        assert_eq!(rules.len(), 18 + 13 + 6 + 6);
+        assert_eq!(rules.len(), 18 + 13 + 6 + 7);
         for rule in rules {
             assert_eq!(rule.check(), Ok(()), "{}", rule.path);
         }

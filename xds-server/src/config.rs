@@ -404,7 +404,35 @@ mod tests {
             ("cluster: ''", "yorkies.yaml: cluster: \"\" is not usable"),
             (
                 "upstream: {idle_timeout: 0s}",
-                "yorkies.yaml: upstream.idle_timeout: 0 is not usable",
+                "yorkies.yaml: upstream.idle_timeout: 0s is not usable",
+            ),
+            (
+                "upstream: {connect_timeout: 2h}",
+                "yorkies.yaml: upstream.connect_timeout: 2h is not usable",
+            ),
+            (
+                "cluster: yorkies_xds",
+                "yorkies.yaml: cluster: \"yorkies_xds\" is not usable",
+            ),
+            (
+                "cluster: yorkies.unroutable",
+                "yorkies.yaml: cluster: \"yorkies.unroutable\" is not usable",
+            ),
+            (
+                "listener: {address: '127.0.0.1:1', tls: {certificate_chain: c, private_key: ''}}",
+                "yorkies.yaml: listener.tls.private_key: \"\" is not usable",
+            ),
+            (
+                "cors: {allow_headers: [\"a\\r\\nb\"]}",
+                "yorkies.yaml: cors.allow_headers: \"a\\r\\nb\" is not usable",
+            ),
+            (
+                "cors: {allow_origins: ['']}",
+                "yorkies.yaml: cors.allow_origins: \"\" is not usable",
+            ),
+            (
+                "key_rules: [{path: /x}, {path: /x, no_key: any}]",
+                "yorkies.yaml: key_rules: path /x is given twice",
             ),
             (
                 "upstream: {max_requests: 0}",

@@ -58,9 +58,10 @@ fn check_upstream(config: &Config) -> Result<(), Problem> {
         ("upstream.idle_timeout", upstream.idle_timeout),
     ] {
         if !DURATIONS.contains(&value) {
+            let value = humantime::format_duration(value);
             return Err((
                 setting,
-                format!("{value:?} is not usable: expected 1ms to 1h"),
+                format!("{value} is not usable: expected 1ms to 1h"),
             ));
         }
     }

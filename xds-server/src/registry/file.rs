@@ -355,10 +355,9 @@ mod tests {
     async fn a_file_is_not_taken_half_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("members.yaml");
-        let all: String = (1..=50)
-            .map(|n| format!("- {{id: m{n}, address: '10.0.0.{n}:8080'}}\n"))
-            .collect();
-        let whole = format!("members:\n{all}");
+        let entry = |n| format!("- {{id: m{n}, address: '10.0.0.{n}:8080'}}");
+        let entries: Vec<_> = (1..=50).map(entry).collect();
+        let whole = format!("members:\n{}\n", entries.join("\n"));
         fs::write(&path, &whole).unwrap();
         let (sender, mut rosters) = watch::channel(None);
         tokio::spawn(watch(path.clone(), sender));
