@@ -69,7 +69,9 @@ pub fn filter_module() -> Result<PathBuf> {
             "--profile",
             "filter",
         ];
-        given_or(FILTER, || ship(&cargo_build(&arguments, "yorkies_filter.wasm")?))
+        given_or(FILTER, || {
+            ship(&cargo_build(&arguments, "yorkies_filter.wasm")?)
+        })
     })
 }
 
@@ -98,7 +100,11 @@ pub fn envoy_binary() -> Result<PathBuf> {
 fn ship(linked: &Path) -> Result<PathBuf> {
     let keep: Keep = fs::read_to_string(workspace().join("filter/callbacks.txt"))?.parse()?;
     let stripped = strip(&fs::read(linked)?, &keep)?;
-    let stored = store(&stripped.wasm, &target_folder()?.join("filter"), "yorkies-filter")?;
+    let stored = store(
+        &stripped.wasm,
+        &target_folder()?.join("filter"),
+        "yorkies-filter",
+    )?;
     Ok(stored.file)
 }
 

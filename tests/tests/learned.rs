@@ -31,7 +31,8 @@ impl Scene {
         let store = DocumentStore::start(&folder).await?;
         let mut servers = Vec::new();
         for number in 0..3 {
-            servers.push(DocumentServer::start(&folder, &format!("yorkie-{number}"), &store).await?);
+            servers
+                .push(DocumentServer::start(&folder, &format!("yorkie-{number}"), &store).await?);
         }
         let entries: Vec<_> = servers.iter().map(|server| server.entry(1)).collect();
         let control_plane = env.control_plane(Settings::default()).await?;
@@ -125,7 +126,10 @@ async fn watch_over_grpc(client: &Client, watch: &api::WatchDocumentRequest) -> 
         .body([&[0][..], &length, &message].concat());
     let response = client.open(&request).await?;
     let server = response.headers().get("x-served-by");
-    Ok(server.context("nobody serves the watch")?.to_str()?.to_owned())
+    Ok(server
+        .context("nobody serves the watch")?
+        .to_str()?
+        .to_owned())
 }
 
 #[test]

@@ -44,14 +44,15 @@ fn ten_thousand_malformed_requests_disturb_nobody() {
 async fn batches(router: &Router, rng: &mut Rng) -> Result<()> {
     for number in 0..HALF {
         let requests: Result<Vec<_>> = (0..BATCH).map(|_| malformed(rng)).collect();
-        let client = if number % 2 == 0 { &router.h2c } else { &router.http1 };
+        let client = if number % 2 == 0 {
+            &router.h2c
+        } else {
+            &router.http1
+        };
         for reply in client.send_all(requests?).await? {
             // A refusal may end an HTTP/2 stream whose body still flows, which this client takes for an error.
             let Ok(reply) = reply else { continue };
-            ensure!(
-                reply.status.as_u16() != 500,
-                "{reply:?} (seed {SEED:#x})"
-            );
+            ensure!(reply.status.as_u16() != 500, "{reply:?} (seed {SEED:#x})");
         }
     }
     Ok(())
@@ -90,14 +91,27 @@ const CONTENT_TYPES: [&str; 8] = [
 fn malformed(rng: &mut Rng) -> Result<Request> {
     let mut request = Request::new(Method::POST, PATHS[rng.usize(..PATHS.len())]);
     if rng.u8(..8) > 0 {
-        request = request.header("content-type", CONTENT_TYPES[rng.usize(..CONTENT_TYPES.len())])?;
+        request = request.header(
+            "content-type",
+            CONTENT_TYPES[rng.usize(..CONTENT_TYPES.len())],
+        )?;
     }
-    for name in [SHARD_KEY, API_KEY, SHARD_EPOCH, SHARD_OWNER, "x-cluster-secret"] {
+    for name in [
+        SHARD_KEY,
+        API_KEY,
+        SHARD_EPOCH,
+        SHARD_OWNER,
+        "x-cluster-secret",
+    ] {
         for _ in 0..rng.usize(..3) {
             request = request.header(name, header_value(rng))?;
         }
     }
-    for name in ["content-encoding", "grpc-encoding", "connect-content-encoding"] {
+    for name in [
+        "content-encoding",
+        "grpc-encoding",
+        "connect-content-encoding",
+    ] {
         if rng.u8(..4) == 0 {
             request = request.header(name, ["gzip", "br", "identity", ""][rng.usize(..4)])?;
         }
@@ -123,13 +137,18 @@ fn header_value(rng: &mut Rng) -> Vec<u8> {
 /// Random bytes, lying envelopes, cut messages.
 fn body(rng: &mut Rng) -> Vec<u8> {
     let noise: Vec<u8> = (0..rng.usize(..200)).map(|_| rng.u8(..)).collect();
-    let json = br#"{"changePack":{"documentKey":"note","x":["\ud800",{"a":1e999}]},"documentKeys":[[[["#;
+    let json =
+        br#"{"changePack":{"documentKey":"note","x":["\ud800",{"a":1e999}]},"documentKeys":[[[["#;
     match rng.u8(..6) {
         0 => Vec::new(),
         1 => noise,
         2 => json[..rng.usize(..json.len())].to_vec(),
         3 => [&[rng.u8(..)][..], &rng.u32(..).to_be_bytes(), &noise].concat(),
         4 => [&[0x1f, 0x8b, 8, rng.u8(..)][..], &noise].concat(),
-        _ => [&[0x0a, rng.u8(..), 0x12][..], &vec![b'a'; rng.usize(..100_000)]].concat(),
+        _ => [
+            &[0x0a, rng.u8(..), 0x12][..],
+            &vec![b'a'; rng.usize(..100_000)],
+        ]
+        .concat(),
     }
 }
