@@ -1,11 +1,14 @@
 //! The command line.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sharding::{Assignment, Policy, Resource};
+use sharding::{Assignment, Member, Policy, Resource, Roster};
 use tracing_subscriber::EnvFilter;
 
 use crate::bootstrap::{HostPort, Mode};
@@ -58,6 +61,16 @@ enum Command {
     Table {
         #[command(flatten)]
         source: AssignmentSource,
+    },
+    /// Say which keys a change of members would move, from whom to whom.
+    Plan {
+        #[command(flatten)]
+        source: AssignmentSource,
+        #[command(flatten)]
+        change: Change,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Print an Envoy bootstrap.
     Bootstrap {
@@ -120,6 +133,66 @@ impl AssignmentSource {
     }
 }
 
+/// A change of the members, on top of each other.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct Change {
+    /// Start from this members file instead of the present members.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Add a member, or give one another address.
+    #[arg(long, value_name = "ID=ADDRESS", value_parser = id_and::<SocketAddr>)]
+    add: Vec<(String, SocketAddr)>,
+    /// Take a member out.
+    #[arg(long, value_name = "ID")]
+    remove: Vec<String>,
+    /// Give a member another weight.
+    #[arg(long, value_name = "ID=WEIGHT", value_parser = id_and::<u32>)]
+    weight: Vec<(String, u32)>,
+}
+
+impl Change {
+    fn apply(&self, before: &Roster) -> anyhow::Result<Roster> {
+        let roster = match &self.to {
+            Some(path) => registry::file::load(path)?,
+            None => before.clone(),
+        };
+        let mut members: BTreeMap<String, Member> = Vec::from(roster)
+            .into_iter()
+            .map(|member| (member.id.clone(), member))
+            .collect();
+        for (id, address) in &self.add {
+            let weight = members.get(id).map_or(1, |member| member.weight);
+            let (id, address) = (id.clone(), *address);
+            members.insert(
+                id.clone(),
+                Member {
+                    id,
+                    address,
+                    weight,
+                },
+            );
+        }
+        for id in &self.remove {
+            let removed = members.remove(id);
+            removed.with_context(|| format!("--remove {id}: there is no such member"))?;
+        }
+        for (id, weight) in &self.weight {
+            let member = members.get_mut(id);
+            member
+                .with_context(|| format!("--weight {id}: there is no such member"))?
+                .weight = *weight;
+        }
+        Ok(Roster::new(members.into_values().collect())?)
+    }
+}
+
+fn id_and<T: FromStr>(text: &str) -> Result<(String, T), String> {
+    let wrong = || format!("{text:?} is not usable: expected ID=VALUE");
+    let (id, value) = text.rsplit_once('=').ok_or_else(wrong)?;
+    Ok((id.to_owned(), value.parse().map_err(|_| wrong())?))
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
     Text,
@@ -169,6 +242,16 @@ impl Cli {
                 commands::owner(&source.assignment()?, resource, &keys)
             }
             Command::Table { source } => commands::table(&source.assignment()?),
+            Command::Plan {
+                source,
+                change,
+                json,
+            } => {
+                let before = source.assignment()?;
+                let roster = change.apply(before.roster())?;
+                let after = Assignment::new(0, before.policy(), roster);
+                commands::plan(&before, &after, json)
+            }
             Command::Bootstrap {
                 config,
                 mode,

@@ -1,8 +1,12 @@
 //! From one assignment to the next.
 
+mod plan;
+
 use sharding::{FilterConfig, Roster};
 
 use crate::config::Config;
+
+pub use plan::{Move, Plan};
 
 /// The message for `roster` under `config`, or `None` when `last` already says
 /// the same.
