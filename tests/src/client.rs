@@ -52,6 +52,8 @@ pub struct Request {
     path: String,
     headers: HeaderMap,
     body: Bytes,
+    /// Of an extended CONNECT.
+    protocol: Option<&'static str>,
 }
 
 /// A whole response.
@@ -74,6 +76,16 @@ impl Request {
             path: path.to_owned(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            protocol: None,
+        }
+    }
+
+    /// What an upgrade to `protocol` is over HTTP/2: an extended CONNECT.
+    #[must_use]
+    pub fn connect(protocol: &'static str, path: &str) -> Self {
+        Self {
+            protocol: Some(protocol),
+            ..Self::new(Method::CONNECT, path)
         }
     }
 
@@ -102,6 +114,10 @@ impl Request {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
+        if let Some(protocol) = self.protocol {
+            let protocol = hyper::ext::Protocol::from_static(protocol);
+            request.extensions_mut().insert(protocol);
+        }
         Ok(request)
     }
 }

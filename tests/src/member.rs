@@ -1,6 +1,7 @@
 //! A member that tells what it was sent: enough for tests of routing, and so
 //! cheap that twenty of them cost nothing.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -17,10 +19,16 @@ use serde::{Deserialize, Serialize};
 use sharding::{SHARD_EPOCH, SHARD_KEY, SHARD_OWNER};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_stream::StreamExt;
+
+/// Its response starts with an [`Answer`] as elsewhere, and does not end: like
+/// a watch while nobody edits.
+const STREAM: &str = "/stream";
 
 /// A server in the test's own process, for HTTP/1.1 and HTTP/2 without TLS. It
-/// answers every request with an [`Answer`] and echoes what comes over an
-/// upgraded connection. A handle: it serves until it is stopped or the test ends.
+/// answers every request with an [`Answer`], after which a response from
+/// `/stream` stays open, and echoes what comes over an upgraded connection.
+/// A handle: it serves until it is stopped or the test ends.
 #[derive(Debug, Clone)]
 pub struct Member {
     state: Arc<State>,
@@ -179,7 +187,9 @@ impl Connection {
     }
 }
 
-async fn answer(request: Request<Incoming>, member: Arc<State>) -> Result<Response<Full<Bytes>>> {
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+async fn answer(request: Request<Incoming>, member: Arc<State>) -> Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let answer = Answer {
@@ -206,13 +216,18 @@ async fn answer(request: Request<Incoming>, member: Arc<State>) -> Result<Respon
                 .header(header::UPGRADE, "websocket");
         }
         tokio::spawn(echo(Request::from_parts(head, body)));
-        return Ok(response.body(Full::default())?);
+        return Ok(response.body(Body::default())?);
     }
     body.collect().await?;
-    let json = serde_json::to_vec(&answer)?;
-    Ok(response
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::from(json))?)
+    let json = Bytes::from(serde_json::to_vec(&answer)?);
+    let body = if head.uri.path() == STREAM {
+        let first = tokio_stream::once(Ok(Frame::data(json)));
+        StreamBody::new(first.chain(tokio_stream::pending())).boxed_unsync()
+    } else {
+        Full::from(json).boxed_unsync()
+    };
+    let response = response.header(header::CONTENT_TYPE, "application/json");
+    Ok(response.body(body)?)
 }
 
 async fn echo(request: Request<Incoming>) {

@@ -5,44 +5,56 @@ use http::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use sharding::SHARD_KEY;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use yorkies_tests::{Mode, Request, Router, Settings, TestEnvironment};
+use yorkies_tests::{Client, Mode, Request, Router, Settings, TestEnvironment};
+
+const KEY: &str = "project/document";
 
 #[test]
 fn a_websocket_reaches_the_owner_over_http_1_and_over_http_2() {
+    // What a member is spoken to in does not depend on what the client speaks, except by `downstream`.
     for upstream in ["http1", "h2c", "downstream"] {
         TestEnvironment::run(async |env| {
             let settings = Settings {
                 upstream,
                 ..Settings::default()
             };
-            expect_echo(env, settings).await.context(upstream)
+            let members = env.members(3).await?;
+            let entries = members.iter().map(|member| member.entry(1)).collect();
+            let router = Router::start(env, settings, Mode::Delta, entries).await?;
+            let expected = router.expected()?;
+            let owner = expected.owner(KEY.as_bytes()).context("no member")?.member;
+
+            let upgrade = Request::new(Method::GET, "/socket")
+                .header("connection", "upgrade")?
+                .header("upgrade", "websocket")?;
+            let connect = Request::connect("websocket", "/socket");
+            for (client, request, status) in [
+                (&router.http1, upgrade, StatusCode::SWITCHING_PROTOCOLS),
+                (&router.h2c, connect, StatusCode::OK),
+            ] {
+                let request = request.header(SHARD_KEY, KEY)?;
+                expect_echo(client, &request, status, &owner.id)
+                    .await
+                    .with_context(|| format!("{request:?}, upstream {upstream}"))?;
+            }
+            Ok(())
         });
     }
 }
 
-async fn expect_echo(env: &mut TestEnvironment, settings: Settings) -> Result<()> {
-    let members = env.members(3).await?;
-    let entries = members.iter().map(|member| member.entry(1)).collect();
-    let router = Router::start(env, settings, Mode::Delta, entries).await?;
-    let request = Request::new(Method::GET, "/socket")
-        .header(SHARD_KEY, "project/document")?
-        .header("connection", "upgrade")?
-        .header("upgrade", "websocket")?;
-    let response = router.http1.open(&request).await?;
-    ensure!(
-        response.status() == StatusCode::SWITCHING_PROTOCOLS,
-        "{response:?}"
-    );
-    let expected = router.expected()?;
-    let owner = expected
-        .owner(b"project/document")
-        .context("no member")?
-        .member;
+async fn expect_echo(
+    client: &Client,
+    request: &Request,
+    status: StatusCode,
+    owner: &str,
+) -> Result<()> {
+    let response = client.open(request).await?;
+    ensure!(response.status() == status, "{response:?}");
     let answered = response
         .headers()
         .get("x-answered-by")
         .context("no member answers")?;
-    ensure!(answered == &*owner.id, "answered by {answered:?}");
+    ensure!(answered == owner, "answered by {answered:?}");
     let mut socket = TokioIo::new(hyper::upgrade::on(response).await?);
     for message in [b"first", b"again"] {
         socket.write_all(message).await?;
