@@ -116,9 +116,10 @@ impl Message {
                     Value::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
                     Value::Message(message) => message.json(),
                 };
-                let value = match REPEATED.contains(&name.as_str()) {
-                    true => format!("[{value}]"),
-                    false => value,
+                let value = if REPEATED.contains(&name.as_str()) {
+                    format!("[{value}]")
+                } else {
+                    value
                 };
                 format!("\"{}\":{value}", lower_camel_case(name))
             })

@@ -85,7 +85,7 @@ impl Case {
         match self.resource {
             Resource::Document => "notes.v2-draft",
             Resource::Channel => "room.lobby.desk",
-            _ => "Zoë's tablet",
+            Resource::Client => "Zoë's tablet",
         }
     }
 
