@@ -22,6 +22,8 @@ pub struct Settings {
     pub upstream: &'static str,
     /// Whether proxies get their listener from the control plane.
     pub listener: bool,
+    /// Certificate chain and private key of that listener, as PEM files.
+    pub tls: Option<[PathBuf; 2]>,
     /// Further settings, as they stand in the file.
     pub more: &'static str,
 }
@@ -32,6 +34,7 @@ impl Default for Settings {
             policy: Policy::default(),
             upstream: "h2c",
             listener: true,
+            tls: None,
             more: "",
         }
     }
@@ -153,12 +156,17 @@ impl ControlPlane {
             policy,
             upstream,
             listener,
+            tls,
             more,
         } = &self.settings;
+        let tls = tls.as_ref().map_or_else(String::new, |[chain, key]| {
+            let (chain, key) = (chain.display(), key.display());
+            format!(", tls: {{ certificate_chain: \"{chain}\", private_key: \"{key}\" }}")
+        });
         let listener = if *listener {
-            "listener: { address: \"127.0.0.1:0\" }\n"
+            format!("listener: {{ address: \"127.0.0.1:0\"{tls} }}\n")
         } else {
-            ""
+            String::new()
         };
         let text = format!(
             "xds: {{ listen: \"{}\" }}\n\
