@@ -3,6 +3,8 @@
 use std::any::type_name;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use tokio::runtime::Builder;
@@ -19,15 +21,15 @@ pub struct TestEnvironment {
     envoys: Vec<Envoy>,
     members: Vec<Member>,
     control_planes: usize,
-    faults_expected: bool,
+    faults_expected: Arc<AtomicBool>,
     /// Last, so that it is removed when nobody writes there any more.
     scratch: Scratch,
 }
 
 impl TestEnvironment {
-    /// Runs a test: with a limit in time, and at its end with a look at every
-    /// Envoy that still runs (nothing rejected, no filter failed) and at what
-    /// every member has seen (no epoch went back).
+    /// Runs a test: with a limit in time, with a look at every Envoy before it
+    /// is killed or the test ends (nothing rejected, no filter failed), and in
+    /// the end at what every member has seen (no epoch went back).
     ///
     /// # Panics
     /// If the test fails.
@@ -63,7 +65,7 @@ impl TestEnvironment {
                 envoys: Vec::new(),
                 members: Vec::new(),
                 control_planes: 0,
-                faults_expected: false,
+                faults_expected: Arc::default(),
                 scratch: Scratch::new(name)?,
             };
             let result = body(&mut environment).await;
@@ -113,25 +115,21 @@ impl TestEnvironment {
     /// Starts an Envoy with a bootstrap of the test's own.
     pub async fn envoy_of_bootstrap(&mut self, bootstrap: &str) -> Result<Envoy> {
         let name = format!("envoy-{}", self.envoys.len());
-        let envoy = Envoy::start(&name, self.scratch.path(), bootstrap).await?;
+        let faults_expected = self.faults_expected.clone();
+        let envoy = Envoy::start(&name, self.scratch.path(), bootstrap, faults_expected).await?;
         self.envoys.push(envoy.clone());
         Ok(envoy)
     }
 
-    /// Lets this test provoke faults in its Envoys: they are not looked at in
-    /// the end.
-    pub fn expect_faults(&mut self) {
-        self.faults_expected = true;
+    /// Lets this test provoke faults in its Envoys: from here on they are not
+    /// looked at.
+    pub fn expect_faults(&self) {
+        self.faults_expected.store(true, Ordering::Relaxed);
     }
 
     async fn check(&self) -> Result<()> {
-        if !self.faults_expected {
-            for envoy in &self.envoys {
-                envoy
-                    .expect_healthy()
-                    .await
-                    .with_context(|| envoy.name().to_owned())?;
-            }
+        for envoy in &self.envoys {
+            envoy.expect_healthy().await?;
         }
         let backwards = self.members.iter().find(|member| member.epoch_went_back());
         ensure!(backwards.is_none(), "an epoch went back: {backwards:?}");

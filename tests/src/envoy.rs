@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use tokio::sync::Mutex;
@@ -17,6 +18,7 @@ use crate::process::run_to_end;
 use crate::{Client, Process, Protocol, eventually};
 
 pub use admin::Admin;
+use health::Served;
 
 /// Enough workers that they can disagree.
 const WORKERS: &str = "2";
@@ -56,14 +58,23 @@ struct Inner {
     name: String,
     folder: PathBuf,
     process: Mutex<Option<Process>>,
+    served: Served,
+    faults_expected: Arc<AtomicBool>,
 }
 
 impl Envoy {
-    pub(crate) async fn start(name: &str, folder: &Path, bootstrap: &str) -> Result<Self> {
+    pub(crate) async fn start(
+        name: &str,
+        folder: &Path,
+        bootstrap: &str,
+        faults_expected: Arc<AtomicBool>,
+    ) -> Result<Self> {
         let inner = Arc::new(Inner {
             name: name.to_owned(),
             folder: folder.to_owned(),
             process: Mutex::default(),
+            served: Served::by(bootstrap),
+            faults_expected,
         });
         let this = Self { inner };
         fs::write(this.file("yaml"), bootstrap)?;
@@ -77,8 +88,9 @@ impl Envoy {
         &self.inner.name
     }
 
-    /// Kills it.
+    /// Kills it, after a look at its health, since what it counted dies with it.
     pub async fn kill(&self) -> Result<()> {
+        self.expect_healthy().await?;
         let process = self.inner.process.lock().await.take();
         process.map_or(Ok(()), Process::kill)
     }
@@ -150,15 +162,22 @@ impl Envoy {
         process.as_ref().context("this Envoy is down")?.output()
     }
 
-    /// If it runs: that it has refused no configuration and lost no filter.
+    /// If it runs and no faults are expected: that it has refused no
+    /// configuration and lost no filter.
     pub(crate) async fn expect_healthy(&self) -> Result<()> {
         let mut process = self.inner.process.lock().await;
         let Some(process) = process.as_mut() else {
             return Ok(());
         };
-        process.expect_running()?;
-        health::check_stats(&self.admin()?).await?;
-        health::check_log(&process.output()?)
+        if self.inner.faults_expected.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let check = async {
+            process.expect_running()?;
+            health::check_stats(&self.admin()?, self.inner.served).await?;
+            health::check_log(&process.output()?)
+        };
+        check.await.with_context(|| self.name().to_owned())
     }
 
     fn file(&self, extension: &str) -> PathBuf {
