@@ -106,6 +106,12 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Like [`ControlPlane::restart`], with keys spread in another way from then on.
+    pub async fn restart_with(&mut self, policy: Policy) -> Result<()> {
+        self.settings.policy = policy;
+        self.restart().await
+    }
+
     /// The events of its log since it was last started.
     pub fn log(&self) -> Result<Vec<LogLine>> {
         let process = self.process.as_ref().context("the control plane is down")?;

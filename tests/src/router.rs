@@ -85,6 +85,14 @@ impl Router {
         self.settle().await
     }
 
+    /// Restarts the control plane with another policy, and waits until every
+    /// worker routes by it.
+    pub async fn change_policy(&mut self, policy: Policy) -> Result<()> {
+        self.control_plane.restart_with(policy).await?;
+        self.policy = policy;
+        self.settle().await
+    }
+
     /// Connects to a new start of the Envoy, which must know the epoch that
     /// the last one knew.
     pub async fn reconnect(&mut self) -> Result<()> {

@@ -9,7 +9,9 @@ use sharding::{
     API_KEY, FieldPath, KeyRule, KeySource, PathPattern, ProjectSource, Resource, SHARD_KEY,
     ShardKey, yorkie_rules,
 };
-use yorkies_tests::{Mode, Request, Router, Rpc, Settings, TestEnvironment, equal_weights};
+use yorkies_tests::{
+    Mode, Request, Router, Rpc, Settings, TestEnvironment, equal_weights, eventually,
+};
 
 const PROJECT: &str = "abcdefghij0123456789AB";
 const PROJECT_NAME: &str = "notes";
@@ -254,5 +256,36 @@ fn a_service_that_is_not_yorkies_is_routed_by_rules_of_its_own() {
             ensure!(answer.key()? == key, "expected {key}: {answer:?}");
         }
         Ok(())
+    });
+}
+
+#[test]
+fn prometheus_sees_sources_mendings_and_refusals_as_labels() {
+    TestEnvironment::run(async |env| {
+        let router = start(env).await?;
+        let case = &cases()[2];
+        for place in [Place::Header, Place::Body] {
+            let request = case.request(Rpc::ConnectJson, place)?;
+            router.h2c.send(&request).await?.answer()?;
+        }
+        router.h2c.ask("project/my note").await?;
+        let refused = Request::of_key("no-separator")?;
+        ensure!(router.h2c.send(&refused).await?.status.is_client_error());
+        eventually("counted", async || {
+            let text = router.envoy.admin()?.get("/stats/prometheus").await?;
+            for (metric, label) in [
+                ("yorkies_requests_source", "source=\"header\""),
+                ("yorkies_requests_source", "source=\"body\""),
+                ("yorkies_requests_mended", "mended=\"spelling\""),
+                ("yorkies_requests_refused", "refused=\"malformed\""),
+            ] {
+                let is_it = |line: &&str| line.starts_with(metric) && line.contains(label);
+                let line = text.lines().find(is_it);
+                let line = line.with_context(|| format!("no {metric} with {label}"))?;
+                ensure!(!line.ends_with(" 0"), "{line}");
+            }
+            Ok(())
+        })
+        .await
     });
 }

@@ -3,7 +3,9 @@
 
 use anyhow::{Context, Result, ensure};
 use sharding::{Member as Entry, Policy};
-use yorkies_tests::{Member, Mode, Protocol, Router, Settings, TestEnvironment, assignment, keys};
+use yorkies_tests::{
+    Member, Mode, Protocol, Router, Settings, TestEnvironment, Traffic, assignment, keys,
+};
 
 /// Enough that a single wrong slot of the smallest share would show.
 const KEYS: usize = 10_000;
@@ -13,6 +15,9 @@ const FEW_KEYS: usize = 200;
 
 /// Where only the spelling of the policy differs.
 const FEWER_KEYS: usize = 2_000;
+
+/// Keys in each round of requests that go on meanwhile.
+const TRAFFIC: usize = 50;
 
 #[test]
 fn maglev_owners_are_as_predicted_whatever_happens_to_the_roster() {
@@ -41,6 +46,62 @@ fn sizes_and_hash_functions_of_a_policy_are_predicted_too() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn either_policy_is_predicted_in_either_mode() {
+    TestEnvironment::run(async |env| {
+        let members = env.members(5).await?;
+        let entries = |count: usize| weighted(&members[..count], |number| number * 2 + 1);
+        // The other two pairs go through every change above.
+        for (policy, mode) in [
+            ("maglev:65537", Mode::Sotw),
+            ("ring_hash:1024:8388608", Mode::Delta),
+        ] {
+            let checked = async {
+                let mut router = Router::start(env, settings(policy)?, mode, entries(3)).await?;
+                router.expect_owners(&keys(FEWER_KEYS)).await?;
+                router.change(entries(5)).await?;
+                router.expect_owners(&keys(FEWER_KEYS)).await
+            };
+            checked.await.with_context(|| policy.to_owned())?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn another_policy_or_table_size_is_followed_while_requests_go_on() {
+    for mode in Mode::ALL {
+        TestEnvironment::run(async |env| {
+            let members = env.members(4).await?;
+            let entries = weighted(&members, |number| number + 1);
+            let settings = settings("maglev:65537")?;
+            let mut router = Router::start(env, settings, mode, entries).await?;
+            let traffic = Traffic::start(router.http1.clone(), keys(TRAFFIC));
+            for policy in [
+                "maglev:251",
+                "ring_hash:512:1024",
+                "ring_hash:64:100:murmur2",
+                "maglev:65537",
+            ] {
+                let checked = async {
+                    router.change_policy(policy.parse()?).await?;
+                    router.expect_owners(&keys(FEWER_KEYS)).await
+                };
+                let checked = checked.await;
+                checked.with_context(|| format!("{policy} in {}", mode.name()))?;
+            }
+            let report = traffic.stop().await?;
+            ensure!(report.failures.is_empty(), "requests lost: {report:?}");
+            eprintln!(
+                "MISROUTED {} of {}",
+                report.misrouted.len(),
+                report.answered
+            );
+            Ok(())
+        });
+    }
 }
 
 #[test]
@@ -94,8 +155,11 @@ fn follow_the_roster(policy: &str, mode: Mode) {
         // Ids 0, 2, 3, 4 are left.
         replaced[2] = replacement.entry(replaced[2].weight);
         for (change, entries) in [
+            ("one member of another weight", unequal(1)),
             ("two members", equal(2)),
+            ("two members of unequal weights", unequal(2)),
             ("three members", equal(3)),
+            ("three members of unequal weights", unequal(3)),
             ("five members", equal(5)),
             ("twenty members", equal(20)),
             ("twenty members of unequal weights", unequal(20)),

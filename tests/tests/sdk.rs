@@ -90,9 +90,11 @@ fn two_clients_see_each_others_edits_over_connect() {
 fn two_clients_see_each_others_edits_over_grpc_web() {
     TestEnvironment::run(async |env| {
         with_router(env, Mode::Sotw, async |assignment, url| {
-            let document = ("abcdefghij0123456789AB", "web-document");
             let web = ["--transport", "grpc-web"];
-            clients_meet(assignment, url, document, &web).await
+            for project in ["abcdefghij0123456789AB", ""] {
+                clients_meet(assignment, url, (project, "web-document"), &web).await?;
+            }
+            Ok(())
         })
         .await
     });
