@@ -88,8 +88,8 @@ fn envoy_has_every_setting_that_prediction_and_long_streams_rest_on() {
         ensure!(found == expected, "{found:?}, not {expected:?}");
 
         // Where nothing may go, there must be nothing.
-        let routes = section("Routes")?.pointer(&format!("{VIRTUAL_HOST}/routes/2/route/cluster"));
-        let sink = routes
+        let sink = section("Routes")?.pointer(&format!("{VIRTUAL_HOST}/routes/2/route/cluster"));
+        let sink = sink
             .and_then(Value::as_str)
             .context("no cluster of the last route")?;
         let clusters = router.envoy.admin()?.clusters().await?;
