@@ -194,11 +194,11 @@ impl Stream {
             vm.note(host.set_filter_state(KEY_STATE, key));
         }
         count(vm, derived);
-        if let (Some(path), Some(key), true) =
+        if let (Some(learn), Some(key), true) =
             (&request.rule.learn, &derived.key, derived.is_in_message)
         {
             let limit = request.current.config.max_body as usize;
-            self.phase = match Learning::new(path, key, limit) {
+            self.phase = match Learning::new(learn, key, limit) {
                 Some(learning) => Phase::Learning(Box::new(learning)),
                 None => Phase::Passing,
             };

@@ -49,7 +49,7 @@ pub use policy::{HashFunction, MAX_RING_SIZE, Policy, PolicyError};
 pub use project::{Project, ProjectError, Sha256Hash, check_projects, check_public_key};
 pub use ring::{HashRing, RingEntry};
 pub use rules::{
-    KeyRule, KeySource, Kind, MAX_FIELDS, NoKey, PathPattern, ProjectSource, RuleError, Rules,
-    Variables,
+    KeyRule, KeySource, Kind, Learn, MAX_FIELDS, NoKey, PathPattern, ProjectSource, RuleError,
+    Rules, Variables,
 };
 pub use yorkie::{AUTH_SESSION_KEY, yorkie_rules};

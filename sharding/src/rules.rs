@@ -39,7 +39,7 @@ pub struct KeyRule {
     /// Where the response says the id of the document, so that later calls that
     /// only have the id find its key.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub learn: Option<FieldPath>,
+    pub learn: Option<Learn>,
     /// Whether the message may name several keys, of which the first counts.
     /// Elsewhere keys that differ are refused where all of them are read.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -51,6 +51,18 @@ pub struct KeyRule {
     /// What to do with a request that carries no key.
     #[serde(default)]
     pub no_key: NoKey,
+}
+
+/// Where a response names a document both ways. Only the server's own word for
+/// it counts: a request can name one document to the router and another to the
+/// server (protobuf takes the last of repeated fields), and whoever believed it
+/// would send everybody's calls for the second to the owner of the first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Learn {
+    /// Field with its id.
+    pub id: FieldPath,
+    /// Field with its key.
+    pub key: FieldPath,
 }
 
 /// How long a request stays open.
@@ -295,7 +307,7 @@ mod tests {
         for text in [
             r#"{"path":"/x/*","resource":"channel","no_key":{"fixed":"k"}}"#,
             r#"{"path":"/s/Watch","kind":"server_stream","resource":"document","keys":[{"document_id":"resources=2.document=1.document_id=1"},{"channel":"resources=2.channel=2.channel_key=1"}],"no_key":"reject"}"#,
-            r#"{"path":"/v1/{p}/{d}","resource":"document","keys":[{"path":"d"},{"query":"doc"},{"header":"x-doc"}],"projects":[{"path":"p"},"credentials",{"name":"project_name=1"}],"learn":"document_id=1","internal":true,"no_key":"project"}"#,
+            r#"{"path":"/v1/{p}/{d}","resource":"document","keys":[{"path":"d"},{"query":"doc"},{"header":"x-doc"}],"projects":[{"path":"p"},"credentials",{"name":"project_name=1"}],"learn":{"id":"document_id=1","key":"pack=2.key=1"},"internal":true,"no_key":"project"}"#,
         ] {
             let rule = rule(text);
             assert_eq!(serde_json::to_string(&rule).unwrap(), text);

@@ -3,7 +3,7 @@
 
 use crate::field::{FieldPath, FieldPathError};
 use crate::key::Resource;
-use crate::rules::{KeyRule, KeySource, Kind, NoKey, PathPattern, ProjectSource};
+use crate::rules::{KeyRule, KeySource, Kind, Learn, NoKey, PathPattern, ProjectSource};
 
 /// Where all of `/auth/` goes: the state of a login lives on one server, and
 /// Yorkie's gateways pin it there with this text.
@@ -224,7 +224,12 @@ fn build() -> Result<Vec<KeyRule>, FieldPathError> {
     for row in YORKIE_SERVICE {
         let mut rule = rule("YorkieService", row)?;
         match row.0 {
-            "AttachDocument" => rule.learn = Some("document_id=1".parse()?),
+            "AttachDocument" => {
+                rule.learn = Some(Learn {
+                    id: "document_id=1".parse()?,
+                    key: "change_pack=2.document_key=1".parse()?,
+                });
+            }
             "DeactivateClient" => rule.no_key = NoKey::Project,
             _ => {}
         }

@@ -84,7 +84,7 @@ fn what_is_wrong_with_a_configuration_is_named_with_its_place() {
         write(folder, "", MEMBERS, false)?;
         expect_invalid(folder, &["filter.module", "missing.wasm", "cannot be read"]).await?;
         fs::write(folder.join("missing.wasm"), "no module")?;
-        expect_invalid(folder, &["filter.module", "not a WebAssembly module"]).await?;
+        expect_invalid(folder, &["filter.module", "is not a proxy-wasm module"]).await?;
         fs::remove_file(folder.join("members.yaml"))?;
         write_configuration(folder, "", true)?;
         expect_invalid(folder, &["members.yaml", "cannot be read"]).await

@@ -21,6 +21,9 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
+    if !folder.is_dir() {
+        bail!("state_file {}: its folder does not exist", state.display());
+    }
     tempfile::NamedTempFile::new_in(folder)
         .with_context(|| format!("state_file {}: its folder is not writable", state.display()))?;
     for (setting, path) in [
@@ -78,7 +81,7 @@ mod tests {
             ("m.yaml", "is the registry.file too"),
             ("./f.wasm", "is the filter.module too"),
             (".", "is a folder"),
-            ("nowhere/state.json", "its folder is not writable"),
+            ("nowhere/state.json", "its folder does not exist"),
         ] {
             let error = check(state_file).unwrap_err();
             assert!(error.starts_with("state_file "), "{error}");

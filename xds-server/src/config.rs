@@ -379,7 +379,10 @@ mod tests {
                 "key_rules: [{path: /x, keys: [{field: a=1}]}]",
                 "unknown variant `field`",
             ),
-            ("key_rules: [{path: /x, learn: a}]", "field path \"a\""),
+            (
+                "key_rules: [{path: /x, learn: {id: a, key: b=1}}]",
+                "field path \"a\"",
+            ),
             (
                 "projects: [{name: n, public_key: p, secret_key: s}]",
                 "unknown field `secret_key`",
@@ -461,9 +464,9 @@ mod tests {
     fn a_rule_can_say_all_that_a_rule_has() {
         let line = "key_rules: [{path: '/v1/{p}/{d}', kind: server_stream, resource: document, \
             keys: [{path: d}, {document_id: id=2}], projects: [{path: p}, credentials], \
-            learn: id=1, many: true, internal: true, no_key: {fixed: k}}]";
+            learn: {id: id=1, key: pack=2.key=1}, many: true, internal: true, no_key: {fixed: k}}]";
         let config = parse(&format!("{LEAST}{line}\n")).unwrap();
-        let json = r#"{"path":"/v1/{p}/{d}","kind":"server_stream","resource":"document","keys":[{"path":"d"},{"document_id":"id=2"}],"projects":[{"path":"p"},"credentials"],"learn":"id=1","many":true,"internal":true,"no_key":{"fixed":"k"}}"#;
+        let json = r#"{"path":"/v1/{p}/{d}","kind":"server_stream","resource":"document","keys":[{"path":"d"},{"document_id":"id=2"}],"projects":[{"path":"p"},"credentials"],"learn":{"id":"id=1","key":"pack=2.key=1"},"many":true,"internal":true,"no_key":{"fixed":"k"}}"#;
         assert_eq!(serde_json::to_string(&config.key_rules[0]).unwrap(), json);
     }
 

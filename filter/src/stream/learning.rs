@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use sharding::{FieldPath, Resource, ShardKey};
+use sharding::{Learn, Resource, ShardKey};
 
 use crate::body::{Mode, Progress, Reader, Search};
 use crate::host::Host;
@@ -25,15 +25,28 @@ pub(super) struct Learning {
 }
 
 impl Learning {
-    /// Waits for the id at `path` of the document with this key.
-    pub(super) fn new(path: &FieldPath, key: &Key<'_>, limit: usize) -> Option<Self> {
+    /// Waits for the id of the document with this key, both as the server names
+    /// them.
+    pub(super) fn new(learn: &Learn, key: &Key<'_>, limit: usize) -> Option<Self> {
         let (project, name) = key.halves();
         Some(Self {
             key: ShardKey::from_halves(project, name, Resource::Document).ok()?,
-            search: Rc::new(Search::new(&[std::slice::from_ref(path)]).ok()?),
+            search: Rc::new(
+                Search::new(&[
+                    std::slice::from_ref(&learn.id),
+                    std::slice::from_ref(&learn.key),
+                ])
+                .ok()?,
+            ),
             limit,
             reader: None,
         })
+    }
+
+    /// Whether the server means the document that the request was routed by.
+    fn is_named(&self, name: &str) -> bool {
+        let named = ShardKey::from_halves(self.key.project(), name, Resource::Document);
+        named.is_ok_and(|named| named == self.key)
     }
 
     /// Returns whether the response can name it.
@@ -67,7 +80,10 @@ impl Learning {
                 false
             }
             Progress::Done(found) => {
-                if let Some(id) = found.path(0).next() {
+                let (id, name) = (found.path(0).next(), found.path(1).next());
+                if let (Some(id), Some(name)) = (id, name)
+                    && self.is_named(name)
+                {
                     match learned::learn(host, &self.key, id) {
                         Ok(true) => vm.metrics.add(Counter::IdsLearned, 1),
                         Ok(false) => {}

@@ -7,8 +7,8 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 use sharding::{
-    KeyRule, KeySource, Kind, MAX_MAX_BODY, NoKey, PathPattern, Project, ProjectSource, Resource,
-    Sha256Hash, check_projects, check_public_key,
+    FieldPath, KeyRule, KeySource, Kind, Learn, MAX_MAX_BODY, NoKey, PathPattern, Project,
+    ProjectSource, Resource, Sha256Hash, check_projects, check_public_key,
 };
 
 use super::Config;
@@ -31,13 +31,19 @@ where
         #[serde(default)]
         projects: Vec<ProjectSource>,
         #[serde(default)]
-        learn: Option<sharding::FieldPath>,
+        learn: Option<StrictLearn>,
         #[serde(default)]
         many: bool,
         #[serde(default)]
         internal: bool,
         #[serde(default)]
         no_key: NoKey,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct StrictLearn {
+        id: FieldPath,
+        key: FieldPath,
     }
     let rules = Vec::<Strict>::deserialize(deserializer)?;
     let rules = rules.into_iter().map(|rule| KeyRule {
@@ -46,7 +52,10 @@ where
         resource: rule.resource,
         keys: rule.keys,
         projects: rule.projects,
-        learn: rule.learn,
+        learn: rule.learn.map(|learn| Learn {
+            id: learn.id,
+            key: learn.key,
+        }),
         many: rule.many,
         internal: rule.internal,
         no_key: rule.no_key,

@@ -102,7 +102,7 @@ fn locking_one_document_and_writing_another_is_refused_where_messages_are_compar
     router.answer(
         &mut stream,
         "application/json",
-        &[br#"{"documentId":"id-of-mine"}"#],
+        &[br#"{"documentId":"id-of-mine","changePack":{"documentKey":"mine"}}"#],
     );
     for wire in WIRES {
         let push = |key: &str| {
@@ -143,18 +143,24 @@ fn an_id_alone_is_known_once_its_document_was_attached_by_its_message() {
         let watch = Call::new(WATCH, &[("x-api-key", "p")])
             .with(GRPC, &[("resources=2.document=1.document_id=1", "the-id")]);
         assert!(matches!(router.call(&watch), Outcome::Refused(_)));
-        let attach = |headers: &[(&'static str, &str)]| {
+        let attach = |headers: &[(&'static str, &str)], named: &str| {
             let call =
                 Call::new(ATTACH, headers).with(wire, &[("change_pack=2.document_key=1", "doc.x")]);
             let (mut stream, _) = router.stream(&call);
-            let response = wire.body(&[(call::field("document_id=1"), "the-id")]);
+            let response = wire.body(&[
+                (call::field("document_id=1"), "the-id"),
+                (call::field("change_pack=2.document_key=1"), named),
+            ]);
             let pieces: Vec<_> = response.chunks(3).collect();
             router.answer(&mut stream, wire.content_type, &pieces);
         };
         // A header teaches nothing: its client could lead those of others astray.
-        attach(&[("x-shard-key", "p/wrong")]);
+        attach(&[("x-shard-key", "p/wrong")], "doc.x");
         assert!(matches!(router.call(&watch), Outcome::Refused(_)));
-        attach(&[("x-api-key", "p")]);
+        // Nor does a message that the server took for another document's.
+        attach(&[("x-api-key", "p")], "doc.y");
+        assert!(matches!(router.call(&watch), Outcome::Refused(_)));
+        attach(&[("x-api-key", "p")], "doc.x");
         assert_eq!(router.call(&watch), routed("p/doc.x"));
         assert_eq!(router.counted("yorkies.ids.learned"), 1);
         let other = Call::new(WATCH, &[("x-api-key", "q")])
