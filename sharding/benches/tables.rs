@@ -8,10 +8,9 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use sharding::{HashFunction, HashRing, Maglev, Member, Roster};
 
 fn roster(size: u16) -> Roster {
-    let members = (0..size).map(|n| Member {
-        id: format!("yorkie-{n}"),
-        address: SocketAddr::from(([10, 0, 0, 1], 8000 + n)),
-        weight: 1 + u32::from(n % 3),
+    let members = (0..size).map(|n| {
+        let address = SocketAddr::from(([10, 0, 0, 1], 8000 + n));
+        Member::new(format!("yorkie-{n}"), address, 1 + u32::from(n % 3))
     });
     Roster::new(members.collect()).expect("a valid roster")
 }

@@ -22,6 +22,9 @@ pub const DEFAULT_MAX_BODY: u32 = 64 * 1024;
 /// proxy's memory.
 pub const MAX_MAX_BODY: u32 = 64 * 1024 * 1024;
 
+/// Default of [`FilterConfig::unary_grace_ms`].
+pub const DEFAULT_UNARY_GRACE_MS: u64 = 30_000;
+
 /// Everything that the filter needs to know, as JSON in its plugin
 /// configuration. A complete state, never a difference: a filter that missed
 /// any number of them is right after the next.
@@ -43,6 +46,17 @@ pub struct FilterConfig {
     /// What to do with streams that moved.
     #[serde(default)]
     pub drain: Drain,
+    /// How long a unary call may go on before it is treated as a stream, in
+    /// milliseconds.
+    #[serde(
+        default = "default_unary_grace_ms",
+        skip_serializing_if = "is_default_unary_grace_ms"
+    )]
+    pub unary_grace_ms: u64,
+    /// Envoy cluster of the control plane, for [reports](crate::Report);
+    /// without it there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_to: Option<String>,
     /// Rules added to the built-in ones, or in place of those of the same path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key_rules: Vec<KeyRule>,
@@ -90,6 +104,15 @@ fn default_max_body() -> u32 {
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
 fn is_default_max_body(value: &u32) -> bool {
     *value == DEFAULT_MAX_BODY
+}
+
+fn default_unary_grace_ms() -> u64 {
+    DEFAULT_UNARY_GRACE_MS
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_default_unary_grace_ms(value: &u64) -> bool {
+    *value == DEFAULT_UNARY_GRACE_MS
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -152,6 +175,8 @@ impl FilterConfig {
             policy: Policy::default(),
             members: None,
             drain: Drain::Hold,
+            unary_grace_ms: DEFAULT_UNARY_GRACE_MS,
+            report_to: None,
             key_rules: Vec::new(),
             default_project: None,
             projects: Vec::new(),
@@ -252,7 +277,7 @@ mod tests {
     #[test]
     fn what_is_known_of_projects_reads_back_too() {
         let json = format!(
-            r#"{{"format":1,"epoch":7,"cluster":"c","policy":"maglev:65537","drain":"hold","default_project":"d","projects":[{{"name":"n","id":"i","public_key":"p","secret_key_sha256":"{0}"}}],"cluster_secret_sha256":"{0}","verify":"body","max_body":9,"internal":true}}"#,
+            r#"{{"format":1,"epoch":7,"cluster":"c","policy":"maglev:65537","drain":"hold","unary_grace_ms":5,"report_to":"x","default_project":"d","projects":[{{"name":"n","id":"i","public_key":"p","secret_key_sha256":"{0}"}}],"cluster_secret_sha256":"{0}","verify":"body","max_body":9,"internal":true}}"#,
             "0a".repeat(32)
         );
         let decoded = FilterConfig::from_json(json.as_bytes()).unwrap();

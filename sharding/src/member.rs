@@ -23,6 +23,24 @@ pub struct Member {
     pub address: SocketAddr,
     /// Relative share of the keys, at least 1.
     pub weight: u32,
+    /// Tells one run of the server from the next, if the registry knows it: a
+    /// server keeps what it has cached of a document for as long as it runs.
+    /// It decides over no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+}
+
+impl Member {
+    /// A member of which nothing is known but what decides over keys.
+    #[must_use]
+    pub fn new(id: impl Into<String>, address: SocketAddr, weight: u32) -> Self {
+        Self {
+            id: id.into(),
+            address,
+            weight,
+            incarnation: None,
+        }
+    }
 }
 
 /// Why a set of members cannot be a roster.
@@ -191,11 +209,7 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn member(id: &str, port: u16, weight: u32) -> Member {
-        Member {
-            id: id.to_owned(),
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
-            weight,
-        }
+        Member::new(id, SocketAddr::from(([127, 0, 0, 1], port)), weight)
     }
 
     #[test]
@@ -238,11 +252,7 @@ pub(crate) mod tests {
 
     #[test]
     fn two_spellings_of_one_address_are_one_address() {
-        let at = |id: &str, address: &str| Member {
-            id: id.to_owned(),
-            address: address.parse().unwrap(),
-            weight: 1,
-        };
+        let at = |id: &str, address: &str| Member::new(id, address.parse().unwrap(), 1);
         let twice = vec![at("a", "10.0.0.1:1"), at("b", "[::ffff:10.0.0.1]:1")];
         assert!(matches!(
             Roster::new(twice),

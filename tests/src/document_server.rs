@@ -55,11 +55,7 @@ impl DocumentServer {
     /// Its entry in a roster.
     #[must_use]
     pub fn entry(&self, weight: u32) -> sharding::Member {
-        sharding::Member {
-            id: self.id.clone(),
-            address: self.address,
-            weight,
-        }
+        sharding::Member::new(&self.id, self.address, weight)
     }
 
     /// Its process.

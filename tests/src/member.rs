@@ -83,11 +83,7 @@ impl Member {
     /// Its entry in a roster.
     #[must_use]
     pub fn entry(&self, weight: u32) -> sharding::Member {
-        sharding::Member {
-            id: self.state.id.clone(),
-            address: self.state.address,
-            weight,
-        }
+        sharding::Member::new(&self.state.id, self.state.address, weight)
     }
 
     /// How many requests it has answered.

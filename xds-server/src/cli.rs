@@ -164,14 +164,7 @@ impl Change {
         for (id, address) in &self.add {
             let weight = members.get(id).map_or(1, |member| member.weight);
             let (id, address) = (id.clone(), *address);
-            members.insert(
-                id.clone(),
-                Member {
-                    id,
-                    address,
-                    weight,
-                },
-            );
+            members.insert(id.clone(), Member::new(id, address, weight));
         }
         for id in &self.remove {
             let removed = members.remove(id);

@@ -44,11 +44,9 @@ mod tests {
     }
 
     fn roster(ports: &[u16]) -> Roster {
-        let members = ports.iter().map(|&port| Member {
-            id: format!("m{port}"),
-            address: ([127, 0, 0, 1], port).into(),
-            weight: 1,
-        });
+        let members = ports
+            .iter()
+            .map(|&port| Member::new(format!("m{port}"), ([127, 0, 0, 1], port).into(), 1));
         Roster::new(members.collect()).unwrap()
     }
 

@@ -169,11 +169,8 @@ mod tests {
     }
 
     fn assigned(config: &Config) -> FilterConfig {
-        let members = (1..=3).map(|n| Member {
-            id: format!("m{n}"),
-            address: ([127, 0, 0, 1], n).into(),
-            weight: u32::from(n),
-        });
+        let members =
+            (1..=3).map(|n| Member::new(format!("m{n}"), ([127, 0, 0, 1], n).into(), u32::from(n)));
         rebalance::next(None, Roster::new(members.collect()).unwrap(), config, 7).unwrap()
     }
 

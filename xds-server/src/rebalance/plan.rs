@@ -126,11 +126,9 @@ mod tests {
     use super::*;
 
     fn assignment(policy: &str, members: &[(&str, u16, u32)]) -> Assignment {
-        let members = members.iter().map(|&(id, port, weight)| Member {
-            id: id.to_owned(),
-            address: ([127, 0, 0, 1], port).into(),
-            weight,
-        });
+        let members = members
+            .iter()
+            .map(|&(id, port, weight)| Member::new(id, ([127, 0, 0, 1], port).into(), weight));
         let roster = Roster::new(members.collect()).unwrap();
         Assignment::new(0, policy.parse().unwrap(), roster)
     }

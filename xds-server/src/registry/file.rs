@@ -78,6 +78,7 @@ struct Entry {
     address: SocketAddr,
     #[serde(default = "one", deserialize_with = "weight")]
     weight: u32,
+    incarnation: Option<String>,
 }
 
 fn one() -> u32 {
@@ -162,14 +163,14 @@ fn parse(text: &str, path: &Path) -> Result<Roster, MembersFileError> {
                 id,
                 address,
                 weight,
+                incarnation,
             } = entry.value;
             let id = id.unwrap_or_else(|| address.to_string());
             // The last line of a repeated id or address is the one to complain about.
             lines.insert(id.clone(), line);
             Member {
-                id,
-                address,
-                weight,
+                incarnation,
+                ..Member::new(id, address, weight)
             }
         })
         .collect();
