@@ -28,6 +28,7 @@ mod router;
 mod rpc;
 mod scratch;
 mod traffic;
+mod watchers;
 
 pub use artifacts::{
     document_server_binary, envoy_binary, filter_module, workspace, xds_server_binary,
@@ -38,7 +39,7 @@ pub use document_server::{DocumentServer, DocumentStore};
 pub use environment::TestEnvironment;
 pub use envoy::{Admin, Envoy, Mode, run_envoy};
 pub use log::LogLine;
-pub use member::{Answer, Member};
+pub use member::{Answer, Arrival, Member};
 pub use members_file::MembersFile;
 pub use normalize::{comparable_clusters, comparable_dump};
 pub use patience::{eventually, patience};
@@ -48,3 +49,4 @@ pub use router::Router;
 pub use rpc::Rpc;
 pub use scratch::Scratch;
 pub use traffic::{Traffic, TrafficReport};
+pub use watchers::{Session, Watch, Watchers};
