@@ -71,7 +71,7 @@ envoy:
 	@envoy/get >/dev/null
 
 node:
-	@command -v npm >/dev/null && node -e 'process.exit(process.versions.node.split(".")[0] < 20)' \
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
 	  || { echo "Node.js 20 or later with npm is missing: see https://nodejs.org"; exit 1; }
 
 clean: ## Remove everything that was built
