@@ -26,13 +26,13 @@ use tokio_stream::StreamExt;
 pub use arrivals::Arrival;
 use arrivals::{Arrivals, OpenStream};
 
-/// Paths whose response starts with an [`Answer`] as elsewhere, and does not
-/// end: like a watch while nobody edits. The second is one to the filter, too.
-const STREAMS: [&str; 2] = ["/stream", "/yorkie.v1.YorkieService/Watch"];
+/// With this header a response starts with an [`Answer`] as elsewhere, and does
+/// not end: like a watch while nobody edits.
+pub const STAY_OPEN: &str = "x-stay-open";
 
 /// A server in the test's own process, for HTTP/1.1 and HTTP/2 without TLS. It
-/// answers every request with an [`Answer`], after which the response to a
-/// watch stays open, and echoes what comes over an upgraded connection.
+/// answers every request with an [`Answer`], after which a response
+/// stays open if it shall, and echoes what comes over an upgraded connection.
 /// A handle: it serves until it is stopped or the test ends.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -197,7 +197,7 @@ impl Connection {
         {
             self.member.epoch_went_back.store(true, Ordering::Relaxed);
         }
-        let is_stream = STREAMS.contains(&request.uri().path());
+        let is_stream = request.headers().contains_key(STAY_OPEN);
         self.member.arrivals.note(request, self.number, is_stream)
     }
 }
@@ -239,7 +239,7 @@ async fn answer(
     }
     body.collect().await?;
     let json = Bytes::from(serde_json::to_vec(&answer)?);
-    let body = if STREAMS.contains(&head.uri.path()) {
+    let body = if head.headers.contains_key(STAY_OPEN) {
         let first = tokio_stream::once(Ok(Frame::data(json)));
         let rest = tokio_stream::pending().map(move |frame| {
             // Owned by the body, and dropped with it.

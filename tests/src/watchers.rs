@@ -14,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use sharding::SHARD_KEY;
 use tokio::task::JoinSet;
 
-use crate::{Answer, Protocol, eventually};
+use crate::{Answer, Protocol, STAY_OPEN, eventually};
 
 const WATCH: &str = "/yorkie.v1.YorkieService/Watch";
 
@@ -171,6 +171,7 @@ async fn watch_once(
             .uri(format!("http://{}{WATCH}", watch.proxy))
             .header(http::header::CONTENT_TYPE, "application/connect+json")
             .header(SHARD_KEY, &watch.key)
+            .header(STAY_OPEN, "yes")
             .body(Full::default())?;
         let response = lane.request(request).await?;
         let status = response.status();

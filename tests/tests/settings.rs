@@ -111,7 +111,9 @@ fn a_thousand_open_watches_leave_room_for_the_next_request() {
 
         let mut watches = Vec::new();
         for key in keys(STREAMS) {
-            let request = Request::new(Method::GET, "/stream").header(SHARD_KEY, key)?;
+            let request = Request::new(Method::GET, "/stream")
+                .header(SHARD_KEY, key)?
+                .header(STAY_OPEN, "yes")?;
             let watch = router.h2c.open(&request).await?;
             ensure!(
                 watch.status() == StatusCode::OK,

@@ -9,6 +9,8 @@ use sharding::{SHARD_EPOCH, SHARD_KEY, SHARD_OWNER};
 /// A keyed request, as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
+    /// Its path and query.
+    pub path: String,
     /// Its shard key.
     pub key: String,
     /// The epoch under which it was routed.
@@ -49,6 +51,7 @@ impl Arrivals {
         is_stream: bool,
     ) -> Option<OpenStream> {
         let arrival = Arrival {
+            path: request.uri().to_string(),
             key: text(request.headers(), SHARD_KEY)?,
             epoch: text(request.headers(), SHARD_EPOCH)?.parse().ok()?,
             owner: text(request.headers(), SHARD_OWNER).unwrap_or_default(),
