@@ -92,7 +92,7 @@ pub enum Source {
     /// The rule of its path.
     Fixed,
     /// Nowhere: it has none and needs none.
-    Any,
+    None,
 }
 
 impl<'a> Request<'a> {

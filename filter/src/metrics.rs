@@ -15,7 +15,7 @@
 //! | `yorkies.requests.source.request_line` | requests routed by the key in their path, query or another header |
 //! | `yorkies.requests.source.project` | requests routed by their project alone |
 //! | `yorkies.requests.source.fixed` | requests routed by the fixed key of their path's rule |
-//! | `yorkies.requests.source.any` | requests routed to any member, having no key |
+//! | `yorkies.requests.source.none` | requests routed to any member, having no key and needing none |
 //! | `yorkies.requests.mended.spelling` | keys that were not in canonical spelling |
 //! | `yorkies.requests.mended.repeated` | requests with several key headers that mean the same |
 //! | `yorkies.requests.mended.project` | keys without a project that got the one that the request names, or the default |
@@ -29,8 +29,8 @@
 //! | `yorkies.requests.refused.outsider` | calls between servers that were not made by one |
 //! | `yorkies.requests.refused.unconfigured` | requests before the first good configuration |
 //! | `yorkies.requests.refused.host` | requests for which a host call failed |
-//! | `yorkies.bodies.bytes` | bytes of messages that were read |
-//! | `yorkies.bodies.failed` | messages, of requests and responses, that could not be read |
+//! | `yorkies.bodies.bytes` | bytes of messages, of requests and responses, that were inspected |
+//! | `yorkies.bodies.failed` | messages, of requests and responses, that could not be parsed |
 //! | `yorkies.ids.learned` | document ids whose key was learned or changed |
 //! | `yorkies.ids.unknown` | document ids whose key was needed and not known |
 //! | `yorkies.config.updates` | configurations taken over |
@@ -57,7 +57,7 @@ pub enum Counter {
     SourceRequestLine,
     SourceProject,
     SourceFixed,
-    SourceAny,
+    SourceNone,
     MendedSpelling,
     MendedRepeated,
     MendedProject,
@@ -90,7 +90,7 @@ const NAMES: [&str; 29] = [
     "yorkies.requests.source.request_line",
     "yorkies.requests.source.project",
     "yorkies.requests.source.fixed",
-    "yorkies.requests.source.any",
+    "yorkies.requests.source.none",
     "yorkies.requests.mended.spelling",
     "yorkies.requests.mended.repeated",
     "yorkies.requests.mended.project",
@@ -217,11 +217,11 @@ mod tests {
     fn what_does_not_arrive_is_kept() {
         let host = MockHost::default();
         let metrics = Metrics::new();
-        metrics.add(Counter::SourceAny, 5);
+        metrics.add(Counter::SourceNone, 5);
         host.fail_with(HostError::InternalFailure);
         assert_eq!(metrics.flush(&host), Err(HostError::InternalFailure));
         host.recover();
         metrics.flush(&host).unwrap();
-        assert_eq!(host.counter("yorkies.requests.source.any"), 5);
+        assert_eq!(host.counter("yorkies.requests.source.none"), 5);
     }
 }

@@ -246,7 +246,7 @@ fn count(vm: &Vm, derived: &Derived<'_>) {
         Source::RequestLine => Counter::SourceRequestLine,
         Source::Project => Counter::SourceProject,
         Source::Fixed => Counter::SourceFixed,
-        Source::Any => Counter::SourceAny,
+        Source::None => Counter::SourceNone,
     };
     vm.metrics.add(source, 1);
     for (mended, counter) in [

@@ -246,7 +246,7 @@ fn requests_are_counted_by_what_became_of_them() {
         }
         let expected = [
             ("source.header", had_key + KEYED),
-            ("source.any", ANY),
+            ("source.none", ANY),
             ("source.body", 0),
             ("refused.no_key", KEYLESS),
             ("refused.malformed", MALFORMED),

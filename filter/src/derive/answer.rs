@@ -11,9 +11,9 @@ impl<'a> Request<'a> {
     pub(super) fn without_key(&self, stated: &Stated<'_>) -> Result<Derived<'a>, Refusal> {
         let (key, source) = match &self.rule.no_key {
             NoKey::Fixed(text) => (Some(Key::AsIs(text)), Source::Fixed),
-            NoKey::Any => (None, Source::Any),
+            NoKey::Any => (None, Source::None),
             // A browser asks before it sends the request with the key, and any server gives the same answer.
-            NoKey::Reject | NoKey::Project if self.is_cors_preflight() => (None, Source::Any),
+            NoKey::Reject | NoKey::Project if self.is_cors_preflight() => (None, Source::None),
             NoKey::Project => (Some(Key::Made(self.project_key(stated)?)), Source::Project),
             NoKey::Reject if self.rule.resource.is_none() => return Err(Refusal::Closed),
             NoKey::Reject if self.rule.keys.is_empty() => return Err(Refusal::NoKey),
