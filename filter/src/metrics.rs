@@ -18,12 +18,14 @@
 //! | `yorkies.requests.source.none` | requests routed to any member, having no key and needing none |
 //! | `yorkies.requests.mended.spelling` | keys that were not in canonical spelling |
 //! | `yorkies.requests.mended.repeated` | requests with several key headers that mean the same |
+//! | `yorkies.requests.mended.client` | client keys in the header that were not the message's, which counts |
 //! | `yorkies.requests.mended.project` | keys without a project that got the one that the request names, or the default |
 //! | `yorkies.requests.refused.no_key` | requests that need a key and have none |
+//! | `yorkies.requests.refused.unknown_id` | requests that only have the id of a document whose key was not learned |
 //! | `yorkies.requests.refused.malformed` | requests whose key or project is malformed |
 //! | `yorkies.requests.refused.conflicting` | requests with several keys, or several `x-api-key`, that differ |
 //! | `yorkies.requests.refused.forged` | requests whose key is of another project than theirs |
-//! | `yorkies.requests.refused.mismatch` | requests whose key is of another resource than their message |
+//! | `yorkies.requests.refused.mismatch` | requests whose key is of another resource than their message, path, query or other header |
 //! | `yorkies.requests.refused.unreadable` | requests whose message is needed and cannot be read |
 //! | `yorkies.requests.refused.too_large` | requests whose key is not within `max_body` bytes of their message |
 //! | `yorkies.requests.refused.outsider` | calls between servers that were not made by one |
@@ -60,8 +62,10 @@ pub enum Counter {
     SourceNone,
     MendedSpelling,
     MendedRepeated,
+    MendedClient,
     MendedProject,
     RefusedNoKey,
+    RefusedUnknownId,
     RefusedMalformed,
     RefusedConflicting,
     RefusedForged,
@@ -83,7 +87,7 @@ pub enum Counter {
 }
 
 /// In the order of [`Counter`].
-const NAMES: [&str; 29] = [
+const NAMES: [&str; 31] = [
     "yorkies.requests.source.header",
     "yorkies.requests.source.body",
     "yorkies.requests.source.learned",
@@ -93,8 +97,10 @@ const NAMES: [&str; 29] = [
     "yorkies.requests.source.none",
     "yorkies.requests.mended.spelling",
     "yorkies.requests.mended.repeated",
+    "yorkies.requests.mended.client",
     "yorkies.requests.mended.project",
     "yorkies.requests.refused.no_key",
+    "yorkies.requests.refused.unknown_id",
     "yorkies.requests.refused.malformed",
     "yorkies.requests.refused.conflicting",
     "yorkies.requests.refused.forged",

@@ -253,6 +253,7 @@ fn count(vm: &Vm, derived: &Derived<'_>) {
         (derived.mended.spelling, Counter::MendedSpelling),
         (derived.mended.repeated, Counter::MendedRepeated),
         (derived.mended.project, Counter::MendedProject),
+        (derived.mended.client, Counter::MendedClient),
     ] {
         if mended {
             vm.metrics.add(counter, 1);
