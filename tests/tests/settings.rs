@@ -354,6 +354,9 @@ fn of_the_connection_manager() -> Demands {
         ),
         ("/upgrade_configs", json!([{ "upgrade_type": "websocket" }])),
         ("/normalize_path", json!(true)),
+        ("/merge_slashes", json!(true)),
+        ("/path_with_escaped_slashes_action", json!("KEEP_UNCHANGED")),
+        ("/request_headers_timeout", json!("10s")),
         ("/http_filters/0/name", json!("envoy.filters.http.cors")),
         ("/http_filters/1/name", json!("yorkies")),
         (
