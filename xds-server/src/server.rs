@@ -136,7 +136,12 @@ impl Assigner {
     }
 
     fn assign(&mut self, roster: Roster) -> Option<Arc<Snapshot>> {
-        let next = rebalance::next(self.last.as_ref(), roster, &self.config, unix_ms())?;
+        let template = self.config.filter_config(0);
+        let last = self.last.as_ref();
+        if last.is_some_and(|last| rebalance::same_but_drain(last, &template, &roster)) {
+            return None;
+        }
+        let next = rebalance::next(last, roster, &template, unix_ms());
         info!(
             epoch = next.epoch,
             members = next.members.as_ref().map_or(0, |roster| roster.members().len()),
