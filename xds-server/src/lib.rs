@@ -8,14 +8,17 @@
 #![forbid(unsafe_code)]
 
 pub mod ads;
+pub mod api;
 pub mod bootstrap;
 mod checks;
 pub mod cli;
 mod commands;
 pub mod config;
+pub mod fleet;
 pub mod module;
 pub mod rebalance;
 pub mod registry;
+pub mod reports;
 pub mod resources;
 pub mod server;
 pub mod snapshot;
