@@ -20,11 +20,13 @@ use crate::ads::{Mode, StreamId};
 use crate::rebalance::{ProxyView, View};
 use crate::snapshot::{ResourceType, Snapshot};
 
+mod collector;
 mod observer;
 mod proxy;
 mod status;
 mod vms;
 
+pub use collector::register;
 use proxy::ProxyState;
 pub use vms::{ReportRefused, SILENCE};
 use vms::{Taken, Vms};

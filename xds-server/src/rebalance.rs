@@ -1,16 +1,24 @@
 //! From one assignment to the next: who owns what, and which streams have to
 //! end for it.
 
+mod board;
 mod change;
+mod collector;
+pub mod driver;
 pub mod machine;
+mod metrics;
 mod plan;
 mod record;
+mod store;
 mod view;
 
 use sharding::{Drain, FilterConfig, Roster};
 
+pub use board::{Board, Shown};
 pub use change::{Cause, Change, changes};
-pub use plan::{Move, Plan};
+pub use collector::register;
+pub use metrics::Metrics;
+pub use plan::{Move, Plan, Returning, Slots, Streams, returning, shares};
 pub use record::{Outcome, PlanSummary, Record};
 pub use view::{Behind, ProxyView, Reason, View, VmView};
 
