@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
+use http::Method;
+use serde_json::Value;
 use sharding::Policy;
 
 use crate::artifacts::{filter_module, xds_server_binary};
 use crate::process::run_to_end;
-use crate::{LogLine, MembersFile, Mode, Process, eventually};
+use crate::{Client, LogLine, MembersFile, Mode, Process, Protocol, Request, eventually};
 
 /// The events that tell where it listens.
 const XDS: &str = "xDS server listening";
@@ -93,6 +95,16 @@ impl ControlPlane {
     #[must_use]
     pub fn admin_url(&self) -> String {
         format!("http://{}", self.admin)
+    }
+
+    /// What its admin interface says of everything.
+    pub async fn status(&self) -> Result<Value> {
+        let client = Client::new(self.admin, Protocol::Http1);
+        let reply = client
+            .send(&Request::new(Method::GET, "/api/status"))
+            .await?;
+        ensure!(reply.status.is_success(), "{}", reply.text());
+        Ok(serde_json::from_slice(&reply.body)?)
     }
 
     /// Kills it; the members file can still be edited.
