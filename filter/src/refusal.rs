@@ -1,5 +1,7 @@
 //! Why a request is not routed, for its caller and for the metrics.
 
+use std::time::Duration;
+
 use sharding::{API_KEY, CLUSTER_SECRET, KeyError, SHARD_KEY};
 use thiserror::Error;
 
@@ -20,6 +22,12 @@ pub enum Refusal {
         "no shard key: expected header {SHARD_KEY} with project/resource, or a request that names its resource"
     )]
     NoKeyFound,
+    /// Only the id of a document, whose key this proxy has not learned, or
+    /// not yet.
+    #[error(
+        "document id {0:?} is not known to this proxy: expected header {SHARD_KEY} with project/resource, or that the document is attached again"
+    )]
+    UnknownId(String),
     /// Routed by its project, and that is not known.
     #[error("no project: expected header {API_KEY} or header {SHARD_KEY} with project/resource")]
     NoProject,
@@ -47,21 +55,25 @@ pub enum Refusal {
         /// Another.
         second: String,
     },
-    /// The message names something else than the rest of the request.
-    #[error("{place} is {key:?}, but the message names {message:?}")]
+    /// Two places name different resources.
+    #[error("{place} is {key:?}, but {other_place} names {other:?}")]
     Mismatch {
         /// Where the key comes from.
         place: &'static str,
         /// The key.
         key: String,
-        /// What the message says.
-        message: String,
+        /// The place that contradicts.
+        other_place: &'static str,
+        /// What that says.
+        other: String,
     },
     /// Cannot be half of a shard key.
     #[error("{0} cannot be the project of a shard key")]
     MalformedProject(&'static str),
     /// Two projects.
-    #[error("header {API_KEY} is given twice with different values: expected one")]
+    #[error(
+        "header {API_KEY} is given twice with different values, of which servers take the first: expected one"
+    )]
     ConflictingApiKeys,
     /// The key of somebody else's project.
     #[error("header {SHARD_KEY} names project {key:?}, but {place} is {project:?}")]
@@ -76,6 +88,9 @@ pub enum Refusal {
     /// The key should be in the body, which cannot be read.
     #[error("the shard key cannot be read from the message: {0}")]
     Body(#[from] BodyError),
+    /// The body is needed and does not come.
+    #[error("the message did not come in time: expected the part with its shard key within {0:?}")]
+    BodyTimeout(Duration),
     /// The body has to be compared with the header, and cannot be read.
     #[error("the message cannot be compared with header {SHARD_KEY}: its content type is unknown")]
     UnknownType,
@@ -102,7 +117,20 @@ pub enum Refusal {
     Host(#[from] HostError),
 }
 
+/// Most characters of an id that a message quotes; Yorkie's have 24.
+const SHOWN_OF_AN_ID: usize = 40;
+
 impl Refusal {
+    /// An id that nobody has attached through this proxy.
+    #[must_use]
+    pub fn unknown_id(id: &str) -> Self {
+        let mut shown: String = id.chars().take(SHOWN_OF_AN_ID).collect();
+        if shown.len() < id.len() {
+            shown.push_str("...");
+        }
+        Self::UnknownId(shown)
+    }
+
     /// A text from `place` that is no key.
     #[must_use]
     pub fn malformed(place: &'static str, error: KeyError) -> Self {
@@ -114,7 +142,12 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Unconfigured | Self::Host(_) | Self::Rule(_) => Code::Unavailable,
+            // Attaching again heals an unknown id, a better network a late message.
+            Self::UnknownId(_)
+            | Self::BodyTimeout(_)
+            | Self::Unconfigured
+            | Self::Host(_)
+            | Self::Rule(_) => Code::Unavailable,
             Self::Outsider(_) | Self::NoSecret => Code::PermissionDenied,
             // As servers answer an encoding that they do not have.
             Self::Body(BodyError::UnknownEncoding) | Self::UnknownType => Code::Unimplemented,
@@ -139,6 +172,7 @@ impl Refusal {
             Self::NoKey | Self::NoKeyFound | Self::NoProject | Self::Closed => {
                 (Counter::RefusedNoKey, "yorkies_no_key")
             }
+            Self::UnknownId(_) => (Counter::RefusedUnknownId, "yorkies_unknown_id"),
             Self::Malformed { .. } | Self::MalformedProject(_) => {
                 (Counter::RefusedMalformed, "yorkies_malformed_key")
             }
@@ -150,6 +184,7 @@ impl Refusal {
             Self::Body(BodyError::TooLarge { .. }) => {
                 (Counter::RefusedTooLarge, "yorkies_message_too_large")
             }
+            Self::BodyTimeout(_) => (Counter::RefusedBodyTimeout, "yorkies_body_timeout"),
             Self::Body(_) | Self::UnknownType | Self::Query(_) => {
                 (Counter::RefusedUnreadable, "yorkies_unreadable_message")
             }

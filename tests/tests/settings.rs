@@ -18,7 +18,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use yorkies_tests::{
-    Answer, Mode, Request, Router, Settings, TestEnvironment, equal_weights, eventually, keys,
+    Answer, Mode, Request, Router, STAY_OPEN, Settings, TestEnvironment, equal_weights, eventually,
+    keys,
 };
 
 /// More than Envoy's own limits on a cluster and on an HTTP/2 connection, which are 1024.
@@ -111,7 +112,9 @@ fn a_thousand_open_watches_leave_room_for_the_next_request() {
 
         let mut watches = Vec::new();
         for key in keys(STREAMS) {
-            let request = Request::new(Method::GET, "/stream").header(SHARD_KEY, key)?;
+            let request = Request::new(Method::GET, "/stream")
+                .header(SHARD_KEY, key)?
+                .header(STAY_OPEN, "yes")?;
             let watch = router.h2c.open(&request).await?;
             ensure!(
                 watch.status() == StatusCode::OK,
@@ -196,15 +199,26 @@ fn a_line_of_the_access_log_tells_key_owner_and_epoch() {
         router.http1.send(&keyless).await?;
         let keyed = format!(
             " method=GET path=/document protocol=HTTP/2 status=200 flags=- details=via_upstream \
-             key=project/a%20document owner={} epoch={} upstream={} ",
+             key=project/a%20document note=source:header,mended:spelling owner={} epoch={} upstream={} ",
             answer.owner()?,
             answer.epoch()?,
             answer.address
         );
         let refused = " path=/without-key protocol=HTTP/1.1 status=400 ";
+        let plain = Request::of_key("project/plain")?;
+        router.http1.send(&plain).await?.answer()?;
+        let mut message = Request::new(Method::POST, "/yorkie.v1.YorkieService/AttachDocument");
+        message = message.header("content-type", "application/json")?;
+        let message = message.body(r#"{"changePack":{"documentKey":"note"}}"#);
+        router.http1.send(&message).await?.answer()?;
         eventually("in the access log", async || {
             let log = router.envoy.log().await?;
-            for part in [&keyed, refused] {
+            for part in [
+                &keyed,
+                refused,
+                " key=project/plain note=- ",
+                " key=/note note=source:body,inspected:37 ",
+            ] {
                 let lines = log.lines().filter(|line| line.contains(part)).count();
                 ensure!(lines == 1, "{lines} lines have {part:?}: {log}");
             }
@@ -246,7 +260,7 @@ fn requests_are_counted_by_what_became_of_them() {
         }
         let expected = [
             ("source.header", had_key + KEYED),
-            ("source.any", ANY),
+            ("source.none", ANY),
             ("source.body", 0),
             ("refused.no_key", KEYLESS),
             ("refused.malformed", MALFORMED),
@@ -354,6 +368,9 @@ fn of_the_connection_manager() -> Demands {
         ),
         ("/upgrade_configs", json!([{ "upgrade_type": "websocket" }])),
         ("/normalize_path", json!(true)),
+        ("/merge_slashes", json!(true)),
+        ("/path_with_escaped_slashes_action", json!("KEEP_UNCHANGED")),
+        ("/request_headers_timeout", json!("10s")),
         ("/http_filters/0/name", json!("envoy.filters.http.cors")),
         ("/http_filters/1/name", json!("yorkies")),
         (

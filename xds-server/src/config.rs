@@ -3,9 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
-use sharding::{DEFAULT_MAX_BODY, FilterConfig, KeyRule, Policy, Project, Sha256Hash, Verify};
+use sharding::{
+    DEFAULT_BODY_TIMEOUT_MS, DEFAULT_MAX_BODY, FilterConfig, KeyRule, Policy, Project, Sha256Hash,
+    Verify,
+};
 
 mod admin;
 mod check;
@@ -84,6 +88,10 @@ pub struct Config {
     /// least twice that.
     #[serde(default = "default_max_body")]
     pub max_body: u32,
+    /// Longest time that a request is held back until its key has arrived in
+    /// its body; then it is refused.
+    #[serde(default = "default_body_timeout", with = "humantime_serde")]
+    pub body_timeout: Duration,
     /// What a rebalance waits for.
     #[serde(default)]
     pub rebalance: Rebalance,
@@ -154,6 +162,8 @@ impl Config {
             cluster_secret_sha256: self.cluster_secret_sha256,
             verify: self.verify,
             max_body: self.max_body,
+            // Checked: an hour at most.
+            body_timeout_ms: self.body_timeout.as_millis() as u32,
             unary_grace_ms: u64::try_from(self.drain.unary_grace.as_millis()).unwrap_or(u64::MAX),
             report_to: Some(self.reports.cluster.clone()),
             ..FilterConfig::new(epoch, &self.cluster)
@@ -179,6 +189,10 @@ fn default_cluster() -> String {
 
 fn default_max_body() -> u32 {
     DEFAULT_MAX_BODY
+}
+
+fn default_body_timeout() -> Duration {
+    Duration::from_millis(DEFAULT_BODY_TIMEOUT_MS.into())
 }
 
 #[cfg(test)]

@@ -139,6 +139,10 @@ fn a_setting_that_only_makes_sense_with_others_is_named_too() {
         ),
         ("max_body: 0", "yorkies.yaml: max_body: 0 is not usable"),
         (
+            "body_timeout: 2h",
+            "yorkies.yaml: body_timeout: 2h is not usable",
+        ),
+        (
             "rebalance: {settle: 3s}",
             "yorkies.yaml: rebalance.settle_max: 2s is not usable: expected 3s to 1m",
         ),

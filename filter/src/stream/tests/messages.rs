@@ -63,7 +63,7 @@ fn trailers_end_a_body() {
         let mut headers = vec![(":path", PUSH.as_bytes().to_vec())];
         headers.extend(call.headers);
         router.host.request(&headers);
-        let mut stream = Stream::new(1, false);
+        let mut stream = Stream::new(2, 1, false);
         let flow = stream.request_headers(&router.vm, &router.host, false);
         assert_eq!(flow, Flow::Wait);
         let size = router.host.body(body);
@@ -82,7 +82,7 @@ fn an_assignment_that_comes_while_a_body_is_read_is_the_one_that_counts() {
     router
         .host
         .request(&[(":path", PUSH), ("content-type", "application/json")]);
-    let mut stream = Stream::new(1, false);
+    let mut stream = Stream::new(2, 1, false);
     stream.request_headers(&router.vm, &router.host, false);
     router.host.configuration(
         r#"{"format":1,"epoch":8,"cluster":"c","members":[{"id":"z","address":"127.0.0.1:3","weight":1}]}"#,
@@ -198,13 +198,73 @@ fn plain_requests_have_their_key_in_path_query_or_header() {
 }
 
 #[test]
+fn a_key_in_the_header_has_to_be_that_of_path_query_and_other_headers() {
+    let rules = r#","key_rules":[{"path":"/v1/{p}/docs/{d}","resource":"document","keys":[{"path":"d"}],"projects":[{"path":"p"}]},
+        {"path":"/q","resource":"channel","keys":[{"query":"room"},{"header":"x-room"}]}]"#;
+    let verified = format!(r#"{rules},"verify":"body""#);
+    for router in [router(rules), router(&verified)] {
+        let send = |path, key, other: &[(&'static str, &str)]| {
+            let mut headers = vec![("x-shard-key", key)];
+            headers.extend(other);
+            router.call(&Call::new(path, &headers))
+        };
+        assert_eq!(send("/v1/p/docs/a%20b", "p/a b", &[]), routed("p/a%20b"));
+        assert_eq!(send("/v1/p/docs/a", "/a", &[]), routed("p/a"));
+        assert_eq!(send("/q?room=a.x", "p/a.y", &[]), routed("p/a"));
+        assert_eq!(send("/q", "p/b", &[]), routed("p/b"));
+        // As without the header, the first place that has one counts.
+        assert_eq!(send("/q?room=a", "p/a", &[("x-room", "b")]), routed("p/a"));
+        for (path, key, other) in [
+            ("/v1/p/docs/a", "p/b", &[][..]),
+            ("/q?room=a", "p/b", &[]),
+            ("/q", "p/b", &[("x-room", "a")]),
+        ] {
+            let Outcome::Refused(message) = send(path, key, other) else {
+                panic!("{path} got through");
+            };
+            assert!(
+                message.contains("but the request line or a header names"),
+                "{message}"
+            );
+        }
+        assert_eq!(router.counted("yorkies.requests.refused.mismatch"), 3);
+    }
+}
+
+#[test]
+fn an_unknown_id_is_a_passing_condition_and_is_quoted_in_short() {
+    let router = router("");
+    let list = |id: &str| {
+        let call = Call::new("/yorkie.v1.YorkieService/ListRevisions", &[])
+            .with(JSON, &[("document_id=2", id)]);
+        router.refused(&call);
+        router.host.reply().unwrap()
+    };
+    let reply = list("000000000000000000000002");
+    assert_eq!(
+        (reply.status, reply.grpc_status, reply.details),
+        (503, 14, "yorkies_unknown_id")
+    );
+    assert_eq!(
+        text(reply),
+        r#"{"code":"unavailable","message":"document id \"000000000000000000000002\" is not known to this proxy: expected header x-shard-key with project/resource, or that the document is attached again"}"#
+    );
+    let long = text(list(&"é".repeat(41)));
+    assert!(long.contains(&format!("{}...", "é".repeat(40))), "{long}");
+    // No id is no passing condition.
+    assert_eq!(list("").status, 400);
+    assert_eq!(router.counted("yorkies.requests.refused.unknown_id"), 2);
+    assert_eq!(router.counted("yorkies.requests.refused.no_key"), 1);
+}
+
+#[test]
 fn a_connect_get_has_its_key_in_the_query() {
     let router = router("");
     let path = format!(
         "{PUSH}?connect=v1&encoding=json&message=%7B%22changePack%22:%7B%22documentKey%22:%22g%22%7D%7D"
     );
     router.host.request(&[(":method", "GET"), (":path", &path)]);
-    let flow = Stream::new(1, false).request_headers(&router.vm, &router.host, true);
+    let flow = Stream::new(2, 1, false).request_headers(&router.vm, &router.host, true);
     assert_eq!(flow, Flow::Continue);
     assert_eq!(router.host.values("x-shard-key"), ["/g"]);
 }
