@@ -1,5 +1,6 @@
 //! The control plane as a process.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::process::{Command, Output};
 use anyhow::{Context, Result, bail, ensure};
 use http::Method;
 use serde_json::Value;
-use sharding::Policy;
+use sharding::{Assignment, Policy};
 
 use crate::artifacts::{filter_module, xds_server_binary};
 use crate::process::run_to_end;
@@ -99,10 +100,21 @@ impl ControlPlane {
 
     /// What its admin interface says of everything.
     pub async fn status(&self) -> Result<Value> {
+        self.admin("/api/status").await
+    }
+
+    /// The assignments that it has handed out last, by epoch.
+    pub async fn published(&self) -> Result<BTreeMap<u64, Assignment>> {
+        let mut present = self.admin("/api/assignment").await?;
+        let mut all = present["past"].take();
+        let all = all.as_array_mut().context("no past")?;
+        all.push(present);
+        all.iter().map(assignment).collect()
+    }
+
+    async fn admin(&self, path: &str) -> Result<Value> {
         let client = Client::new(self.admin, Protocol::Http1);
-        let reply = client
-            .send(&Request::new(Method::GET, "/api/status"))
-            .await?;
+        let reply = client.send(&Request::new(Method::GET, path)).await?;
         ensure!(reply.status.is_success(), "{}", reply.text());
         Ok(serde_json::from_slice(&reply.body)?)
     }
@@ -226,6 +238,13 @@ impl ControlPlane {
             .arg(self.configuration());
         Process::spawn(command, "xds-server", &self.folder)
     }
+}
+
+fn assignment(json: &Value) -> Result<(u64, Assignment)> {
+    let epoch = json["epoch"].as_u64().context("no epoch")?;
+    let policy = json["policy"].as_str().context("no policy")?.parse()?;
+    let roster = serde_json::from_value(json["members"].clone())?;
+    Ok((epoch, Assignment::new(epoch, policy, roster)))
 }
 
 fn listening_at(line: &str, message: &str) -> Option<SocketAddr> {

@@ -164,8 +164,8 @@ impl Scene {
         let first = equal_weights(&members[..3]);
         let cluster = Cluster::start(env, settings, &Mode::ALL, first).await?;
         let documents = keys(DOCUMENTS);
-        let watches = cluster.watches(&documents, 2 * DOCUMENTS).await?;
-        let watchers = Watchers::start(watches).await?;
+        let watchers = cluster.watches(&documents, 2 * DOCUMENTS).await?;
+        let watchers = Watchers::start(watchers).await?;
         let probes = Probes::start(&cluster, &documents)?;
         Ok(Self {
             cluster,

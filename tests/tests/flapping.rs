@@ -28,8 +28,8 @@ fn whatever_flaps_it_converges_and_ends_no_stream_without_need() {
         };
         let all = equal_weights(&members);
         let mut cluster = Cluster::start(env, settings, &Mode::ALL, all[..3].to_vec()).await?;
-        let watches = cluster.watches(&keys(DOCUMENTS), STREAMS).await?;
-        let watchers = Watchers::start(watches).await?;
+        let watchers = cluster.watches(&keys(DOCUMENTS), STREAMS).await?;
+        let watchers = Watchers::start(watchers).await?;
         for seed in 0..SEQUENCES {
             let sequence = flap(&mut cluster, &watchers, &all, seed).await;
             sequence.with_context(|| format!("seed {seed}"))?;
@@ -59,7 +59,7 @@ async fn flap(cluster: &mut Cluster, watchers: &Watchers, all: &[Entry], seed: u
     cluster.rebalanced().await?;
     cluster.expect_placed(watchers).await?;
     ensure!(cluster.epoch() > epoch, "the epoch went back");
-    let published = cluster.control_plane.published()?;
+    let published = cluster.control_plane.published().await?;
     for session in watchers.ended_since(start) {
         expect_need(&session, watchers, &published)?;
     }

@@ -93,8 +93,8 @@ impl Scene {
     ) -> Result<Self> {
         let cluster = Cluster::start(env, settings, &Mode::ALL, entries).await?;
         let documents = keys(DOCUMENTS);
-        let watches = cluster.watches(&documents, STREAMS).await?;
-        let watchers = Watchers::start(watches).await?;
+        let watchers = cluster.watches(&documents, STREAMS).await?;
+        let watchers = Watchers::start(watchers).await?;
         let asked = &documents[..TRAFFIC];
         let traffic = cluster.clients.iter();
         Ok(Self {

@@ -15,6 +15,7 @@ pub mod api;
 pub mod bootstrap;
 mod checks;
 pub mod cli;
+mod client;
 mod commands;
 pub mod config;
 pub mod fleet;

@@ -8,8 +8,10 @@ use super::{Config, cors, keys, listener, rebalance, upstream};
 use crate::bootstrap::XDS_CLUSTER;
 use crate::resources::UNROUTABLE;
 
-/// How long a request may be held back for its body.
-const BODY_TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
+/// Envoy counts in milliseconds and refuses durations beyond its own range;
+/// nobody means to wait longer than this.
+pub(super) const DURATIONS: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_hours(1);
 
 /// A setting by its dotted path, and what is wrong with it.
 pub(super) type Problem = (&'static str, String);
@@ -18,7 +20,7 @@ pub(super) type Problem = (&'static str, String);
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
     check_cluster(&config.cluster)?;
     check_reports(config)?;
-    in_range("body_timeout", config.body_timeout, &BODY_TIMEOUTS)?;
+    in_range("body_timeout", config.body_timeout, &DURATIONS)?;
     upstream::check(&config.upstream)?;
     config.listener.as_ref().map_or(Ok(()), listener::check)?;
     cors::check(&config.cors)?;

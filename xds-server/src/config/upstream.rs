@@ -4,12 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::check::{Problem, in_range};
-
-/// Envoy counts in milliseconds and refuses durations beyond its own range;
-/// nobody means to wait longer than this.
-const DURATIONS: std::ops::RangeInclusive<Duration> =
-    Duration::from_millis(1)..=Duration::from_hours(1);
+use super::check::{DURATIONS, Problem, in_range};
 
 /// Connections from Envoy to the members.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

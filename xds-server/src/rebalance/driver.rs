@@ -347,3 +347,6 @@ fn now() -> Now {
         unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,8 +238,8 @@ impl Machine {
         let settled = pending.waited(now.instant);
         let config = next(before.as_ref(), pending.roster, &self.template, now.unix_ms);
         let changes = changes(before.as_ref(), &config);
-        if let Some((policy, members)) = before.and_then(|old| Some((old.policy, old.members?))) {
-            self.past.push_back(Past { policy, members });
+        if let Some(past) = before.and_then(Past::of) {
+            self.past.push_back(past);
             while self.past.len() > MAX_PAST {
                 self.past.pop_front();
             }
