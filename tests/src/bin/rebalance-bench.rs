@@ -144,7 +144,7 @@ async fn measure(
     let control_plane = env.control_plane(settings).await?;
     let roster = |count: usize| Roster::new(equal_weights(&members[..count]));
     control_plane.members().replace(&roster(3)?)?;
-    let mut watches = Vec::new();
+    let mut wanted = Vec::new();
     for _ in 0..2 {
         let envoy = own_envoy(env, &control_plane, practice).await?;
         let client = envoy.client(Protocol::H2c).await?;
@@ -152,7 +152,7 @@ async fn measure(
         let proxy = envoy.address().await?;
         let documents = keys(arguments.documents);
         let each = arguments.streams / 2;
-        watches.extend((0..each).map(|number| Watch {
+        wanted.extend((0..each).map(|number| Watch {
             key: documents[number % documents.len()].clone(),
             proxy,
             protocol: if number < each / 5 {
@@ -162,7 +162,7 @@ async fn measure(
             },
         }));
     }
-    let watchers = Watchers::start(watches).await?;
+    let watchers = Watchers::start(wanted).await?;
     let rounds = match practice {
         Practice::Drain => arguments.rounds,
         Practice::IdleTimeout | Practice::ConnectionDuration => arguments.timer_rounds,
