@@ -62,10 +62,15 @@ impl<'a> Values<'a> {
         self.first.unwrap_or_default().trim_ascii()
     }
 
+    /// All of them, in order.
+    pub fn all(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.first.into_iter().chain(self.more.iter().copied())
+    }
+
     /// Those that are more than blanks.
     pub fn filled(&self) -> impl Iterator<Item = &'a [u8]> {
-        let all = self.first.into_iter().chain(self.more.iter().copied());
-        all.filter(|value| value.iter().any(|byte| !matches!(byte, b' ' | b'\t')))
+        self.all()
+            .filter(|value| value.iter().any(|byte| !matches!(byte, b' ' | b'\t')))
     }
 }
 

@@ -42,13 +42,15 @@ pub struct Mended {
     pub repeated: bool,
     /// No project, although the request names one, or there is a default.
     pub project: bool,
+    /// Another client than the message's.
+    pub client: bool,
 }
 
 impl Mended {
     /// Whether anything was.
     #[must_use]
     pub fn any(self) -> bool {
-        self.spelling || self.repeated || self.project
+        self.spelling || self.repeated || self.project || self.client
     }
 }
 
@@ -67,7 +69,7 @@ pub fn from_header<'a>(
     let mended = Mended {
         spelling: matches!(key, Key::Made(_)),
         repeated: values.len() > 1,
-        project: false,
+        ..Mended::default()
     };
     Ok(Some((key, mended)))
 }

@@ -15,22 +15,24 @@
 //! | `yorkies.requests.source.request_line` | requests routed by the key in their path, query or another header |
 //! | `yorkies.requests.source.project` | requests routed by their project alone |
 //! | `yorkies.requests.source.fixed` | requests routed by the fixed key of their path's rule |
-//! | `yorkies.requests.source.any` | requests routed to any member, having no key |
+//! | `yorkies.requests.source.none` | requests routed to any member, having no key and needing none |
 //! | `yorkies.requests.mended.spelling` | keys that were not in canonical spelling |
 //! | `yorkies.requests.mended.repeated` | requests with several key headers that mean the same |
+//! | `yorkies.requests.mended.client` | client keys in the header that were not the message's, which counts |
 //! | `yorkies.requests.mended.project` | keys without a project that got the one that the request names, or the default |
 //! | `yorkies.requests.refused.no_key` | requests that need a key and have none |
+//! | `yorkies.requests.refused.unknown_id` | requests that only have the id of a document whose key was not learned |
 //! | `yorkies.requests.refused.malformed` | requests whose key or project is malformed |
 //! | `yorkies.requests.refused.conflicting` | requests with several keys, or several `x-api-key`, that differ |
 //! | `yorkies.requests.refused.forged` | requests whose key is of another project than theirs |
-//! | `yorkies.requests.refused.mismatch` | requests whose key is of another resource than their message |
+//! | `yorkies.requests.refused.mismatch` | requests whose key is of another resource than their message, path, query or other header |
 //! | `yorkies.requests.refused.unreadable` | requests whose message is needed and cannot be read |
 //! | `yorkies.requests.refused.too_large` | requests whose key is not within `max_body` bytes of their message |
 //! | `yorkies.requests.refused.outsider` | calls between servers that were not made by one |
 //! | `yorkies.requests.refused.unconfigured` | requests before the first good configuration |
 //! | `yorkies.requests.refused.host` | requests for which a host call failed |
-//! | `yorkies.bodies.bytes` | bytes of messages that were read |
-//! | `yorkies.bodies.failed` | messages, of requests and responses, that could not be read |
+//! | `yorkies.bodies.bytes` | bytes of messages, of requests and responses, that were inspected |
+//! | `yorkies.bodies.failed` | messages, of requests and responses, that could not be parsed |
 //! | `yorkies.ids.learned` | document ids whose key was learned or changed |
 //! | `yorkies.ids.unknown` | document ids whose key was needed and not known |
 //! | `yorkies.config.updates` | configurations taken over |
@@ -57,11 +59,13 @@ pub enum Counter {
     SourceRequestLine,
     SourceProject,
     SourceFixed,
-    SourceAny,
+    SourceNone,
     MendedSpelling,
     MendedRepeated,
+    MendedClient,
     MendedProject,
     RefusedNoKey,
+    RefusedUnknownId,
     RefusedMalformed,
     RefusedConflicting,
     RefusedForged,
@@ -83,18 +87,20 @@ pub enum Counter {
 }
 
 /// In the order of [`Counter`].
-const NAMES: [&str; 29] = [
+const NAMES: [&str; 31] = [
     "yorkies.requests.source.header",
     "yorkies.requests.source.body",
     "yorkies.requests.source.learned",
     "yorkies.requests.source.request_line",
     "yorkies.requests.source.project",
     "yorkies.requests.source.fixed",
-    "yorkies.requests.source.any",
+    "yorkies.requests.source.none",
     "yorkies.requests.mended.spelling",
     "yorkies.requests.mended.repeated",
+    "yorkies.requests.mended.client",
     "yorkies.requests.mended.project",
     "yorkies.requests.refused.no_key",
+    "yorkies.requests.refused.unknown_id",
     "yorkies.requests.refused.malformed",
     "yorkies.requests.refused.conflicting",
     "yorkies.requests.refused.forged",
@@ -217,11 +223,11 @@ mod tests {
     fn what_does_not_arrive_is_kept() {
         let host = MockHost::default();
         let metrics = Metrics::new();
-        metrics.add(Counter::SourceAny, 5);
+        metrics.add(Counter::SourceNone, 5);
         host.fail_with(HostError::InternalFailure);
         assert_eq!(metrics.flush(&host), Err(HostError::InternalFailure));
         host.recover();
         metrics.flush(&host).unwrap();
-        assert_eq!(host.counter("yorkies.requests.source.any"), 5);
+        assert_eq!(host.counter("yorkies.requests.source.none"), 5);
     }
 }

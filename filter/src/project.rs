@@ -80,6 +80,8 @@ pub fn stated<'a>(request: &Request<'a>, reading: Reading<'_>) -> Result<Stated<
 
 /// Where `x-api-key` is, for messages.
 pub(crate) const HEADER_API_KEY: &str = "header x-api-key";
+/// Why it is the default project, for messages.
+pub(crate) const DEFAULT: &str = "without header x-api-key the project";
 const MESSAGE: &str = "the project of the message";
 
 fn by_secret<'a>(request: &Request<'a>) -> Result<Stated<'a>, Refusal> {
@@ -178,7 +180,8 @@ fn only<'a, 't>(
 
 pub(crate) fn by_api_key<'a>(values: &Values<'a>) -> Result<Option<Cow<'a, str>>, Refusal> {
     let mut found: Option<Cow<'a, str>> = None;
-    for value in values.filled() {
+    // Empty ones too: of repeated headers Yorkie's servers take the first, and an empty one names the default project.
+    for value in values.all() {
         let project =
             canonical_project(value).map_err(|_| Refusal::MalformedProject(HEADER_API_KEY))?;
         match &found {

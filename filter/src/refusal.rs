@@ -20,6 +20,12 @@ pub enum Refusal {
         "no shard key: expected header {SHARD_KEY} with project/resource, or a request that names its resource"
     )]
     NoKeyFound,
+    /// Only the id of a document, whose key this proxy has not learned, or
+    /// not yet.
+    #[error(
+        "document id {0:?} is not known to this proxy: expected header {SHARD_KEY} with project/resource, or that the document is attached again"
+    )]
+    UnknownId(String),
     /// Routed by its project, and that is not known.
     #[error("no project: expected header {API_KEY} or header {SHARD_KEY} with project/resource")]
     NoProject,
@@ -47,21 +53,25 @@ pub enum Refusal {
         /// Another.
         second: String,
     },
-    /// The message names something else than the rest of the request.
-    #[error("{place} is {key:?}, but the message names {message:?}")]
+    /// Two places name different resources.
+    #[error("{place} is {key:?}, but {other_place} names {other:?}")]
     Mismatch {
         /// Where the key comes from.
         place: &'static str,
         /// The key.
         key: String,
-        /// What the message says.
-        message: String,
+        /// The place that contradicts.
+        other_place: &'static str,
+        /// What that says.
+        other: String,
     },
     /// Cannot be half of a shard key.
     #[error("{0} cannot be the project of a shard key")]
     MalformedProject(&'static str),
     /// Two projects.
-    #[error("header {API_KEY} is given twice with different values: expected one")]
+    #[error(
+        "header {API_KEY} is given twice with different values, of which servers take the first: expected one"
+    )]
     ConflictingApiKeys,
     /// The key of somebody else's project.
     #[error("header {SHARD_KEY} names project {key:?}, but {place} is {project:?}")]
@@ -102,7 +112,20 @@ pub enum Refusal {
     Host(#[from] HostError),
 }
 
+/// Most characters of an id that a message quotes; Yorkie's have 24.
+const SHOWN_OF_AN_ID: usize = 40;
+
 impl Refusal {
+    /// An id that nobody has attached through this proxy.
+    #[must_use]
+    pub fn unknown_id(id: &str) -> Self {
+        let mut shown: String = id.chars().take(SHOWN_OF_AN_ID).collect();
+        if shown.len() < id.len() {
+            shown.push_str("...");
+        }
+        Self::UnknownId(shown)
+    }
+
     /// A text from `place` that is no key.
     #[must_use]
     pub fn malformed(place: &'static str, error: KeyError) -> Self {
@@ -114,7 +137,10 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Unconfigured | Self::Host(_) | Self::Rule(_) => Code::Unavailable,
+            // Attaching again heals an unknown id.
+            Self::UnknownId(_) | Self::Unconfigured | Self::Host(_) | Self::Rule(_) => {
+                Code::Unavailable
+            }
             Self::Outsider(_) | Self::NoSecret => Code::PermissionDenied,
             // As servers answer an encoding that they do not have.
             Self::Body(BodyError::UnknownEncoding) | Self::UnknownType => Code::Unimplemented,
@@ -139,6 +165,7 @@ impl Refusal {
             Self::NoKey | Self::NoKeyFound | Self::NoProject | Self::Closed => {
                 (Counter::RefusedNoKey, "yorkies_no_key")
             }
+            Self::UnknownId(_) => (Counter::RefusedUnknownId, "yorkies_unknown_id"),
             Self::Malformed { .. } | Self::MalformedProject(_) => {
                 (Counter::RefusedMalformed, "yorkies_malformed_key")
             }

@@ -246,13 +246,14 @@ fn count(vm: &Vm, derived: &Derived<'_>) {
         Source::RequestLine => Counter::SourceRequestLine,
         Source::Project => Counter::SourceProject,
         Source::Fixed => Counter::SourceFixed,
-        Source::Any => Counter::SourceAny,
+        Source::None => Counter::SourceNone,
     };
     vm.metrics.add(source, 1);
     for (mended, counter) in [
         (derived.mended.spelling, Counter::MendedSpelling),
         (derived.mended.repeated, Counter::MendedRepeated),
         (derived.mended.project, Counter::MendedProject),
+        (derived.mended.client, Counter::MendedClient),
     ] {
         if mended {
             vm.metrics.add(counter, 1);

@@ -2,6 +2,7 @@
 //! document server can be routed.
 
 mod path;
+mod spelling;
 mod table;
 
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,7 @@ use sharding::{
     ShardKey, yorkie_rules,
 };
 use yorkies_tests::{
-    Mode, Request, Router, Rpc, Settings, TestEnvironment, equal_weights, eventually,
+    Member, Mode, Request, Router, Rpc, Settings, TestEnvironment, equal_weights, eventually,
 };
 
 const PROJECT: &str = "abcdefghij0123456789AB";
@@ -131,11 +131,15 @@ impl Case {
 
 async fn start(env: &mut TestEnvironment) -> Result<Router> {
     let members = env.members(5).await?;
+    start_with(env, &members).await
+}
+
+async fn start_with(env: &mut TestEnvironment, members: &[Member]) -> Result<Router> {
     let settings = Settings {
         more: CONFIGURATION,
         ..Settings::default()
     };
-    Router::start(env, settings, Mode::Delta, equal_weights(&members)).await
+    Router::start(env, settings, Mode::Delta, equal_weights(members)).await
 }
 
 #[test]
@@ -217,7 +221,8 @@ fn a_body_is_understood_however_it_is_cut_into_frames() {
 #[test]
 fn calls_between_servers_need_the_secret_itself() {
     TestEnvironment::run(async |env| {
-        let router = start(env).await?;
+        let members = env.members(5).await?;
+        let router = start_with(env, &members).await?;
         let path = "/yorkie.v1.ClusterService/GetDocument";
         let call = || Rpc::ConnectJson.call(path, sharding::Kind::Unary, &[]);
         for request in [call()?, call()?.header("x-cluster-secret", "a guess")?] {
@@ -226,6 +231,31 @@ fn calls_between_servers_need_the_secret_itself() {
         }
         let known = call()?.header("x-cluster-secret", CLUSTER_SECRET)?;
         router.h2c.send(&known).await?.answer()?;
+
+        // By any path that a server may read as this one.
+        let before: u64 = members.iter().map(Member::requests).sum();
+        for path in [
+            "/yorkie.v1.ClusterService//GetDocument",
+            "//yorkie.v1.ClusterService/GetDocument",
+            "/yorkie.v1.ClusterService%2FGetDocument",
+            "/yorkie.v1.ClusterService%2f%2fGetDocument",
+            "/yorkie.v1.ClusterService/%47etDocument",
+            "/%79orkie.v1.ClusterService/GetDocument",
+            "/mcp/../yorkie.v1.ClusterService/GetDocument",
+            "/mcp/%2e%2e/yorkie.v1.ClusterService/GetDocument",
+            "/mcp%2F..%2Fyorkie.v1.ClusterService/GetDocument",
+            "/mcp/..%5Cyorkie.v1.ClusterService/GetDocument",
+        ] {
+            let call = Rpc::Grpc.call(path, sharding::Kind::Unary, &[])?;
+            let call = call.header(SHARD_KEY, format!("{PROJECT}/note"))?;
+            for client in [&router.h2c, &router.http1] {
+                let reply = client.send(&call).await?;
+                let status = reply.header("grpc-status")?;
+                ensure!(status == "7", "{path}: {reply:?}");
+            }
+        }
+        let after: u64 = members.iter().map(Member::requests).sum();
+        ensure!(after == before, "a member got such a call");
         Ok(())
     });
 }
@@ -240,6 +270,10 @@ fn a_service_that_is_not_yorkies_is_routed_by_rules_of_its_own() {
             (
                 get("/v1/projects/acme/documents/my%20plan?x=y"),
                 "acme/my%20plan",
+            ),
+            (
+                get("/v1/projects/acme/documents/plans%2F2030"),
+                "acme/plans%2F2030",
             ),
             (
                 get("/v1/search?doc=plan").header(API_KEY, "acme")?,

@@ -246,7 +246,7 @@ fn requests_are_counted_by_what_became_of_them() {
         }
         let expected = [
             ("source.header", had_key + KEYED),
-            ("source.any", ANY),
+            ("source.none", ANY),
             ("source.body", 0),
             ("refused.no_key", KEYLESS),
             ("refused.malformed", MALFORMED),
@@ -354,6 +354,9 @@ fn of_the_connection_manager() -> Demands {
         ),
         ("/upgrade_configs", json!([{ "upgrade_type": "websocket" }])),
         ("/normalize_path", json!(true)),
+        ("/merge_slashes", json!(true)),
+        ("/path_with_escaped_slashes_action", json!("KEEP_UNCHANGED")),
+        ("/request_headers_timeout", json!("10s")),
         ("/http_filters/0/name", json!("envoy.filters.http.cors")),
         ("/http_filters/1/name", json!("yorkies")),
         (

@@ -8,16 +8,24 @@ use crate::project::{self, Reading, Stated};
 use crate::refusal::Refusal;
 
 impl<'a> Request<'a> {
-    pub(super) fn without_key(&self, stated: &Stated<'_>) -> Result<Derived<'a>, Refusal> {
+    /// `unknown`: the id of a document, in place of a key, that was never
+    /// learned.
+    pub(super) fn without_key(
+        &self,
+        stated: &Stated<'_>,
+        unknown: Option<&str>,
+    ) -> Result<Derived<'a>, Refusal> {
         let (key, source) = match &self.rule.no_key {
             NoKey::Fixed(text) => (Some(Key::AsIs(text)), Source::Fixed),
-            NoKey::Any => (None, Source::Any),
+            NoKey::Any => (None, Source::None),
             // A browser asks before it sends the request with the key, and any server gives the same answer.
-            NoKey::Reject | NoKey::Project if self.is_cors_preflight() => (None, Source::Any),
+            NoKey::Reject | NoKey::Project if self.is_cors_preflight() => (None, Source::None),
             NoKey::Project => (Some(Key::Made(self.project_key(stated)?)), Source::Project),
             NoKey::Reject if self.rule.resource.is_none() => return Err(Refusal::Closed),
             NoKey::Reject if self.rule.keys.is_empty() => return Err(Refusal::NoKey),
-            NoKey::Reject => return Err(Refusal::NoKeyFound),
+            NoKey::Reject => {
+                return Err(unknown.map_or(Refusal::NoKeyFound, Refusal::unknown_id));
+            }
         };
         Ok(Derived {
             key,

@@ -97,7 +97,8 @@ impl Request<'_> {
             None => Err(Refusal::Mismatch {
                 place,
                 key: with.as_str().to_owned(),
-                message: other.to_string(),
+                other_place: PLACE,
+                other: other.to_string(),
             }),
         }
     }

@@ -2,10 +2,13 @@
 
 use sharding::{KeySource, Resource, ShardKey, decode_text};
 
-use super::{REQUEST_LINE, Request};
+use super::Request;
 use crate::project::path_text;
 use crate::refusal::Refusal;
 use crate::rpc::query;
+
+/// Where such a key is, for messages.
+pub(super) const REQUEST_LINE: &str = "the request line or a header";
 
 impl Request<'_> {
     /// The decoded text of a variable of the path.

@@ -36,6 +36,7 @@ const AS_SENT: Mended = Mended {
     spelling: false,
     repeated: false,
     project: false,
+    client: false,
 };
 
 #[test]
@@ -113,11 +114,12 @@ fn another_project_than_the_api_keys_is_forged() {
 
 #[test]
 fn repeated_api_keys_have_to_agree() {
-    assert_eq!(key(&[b"p/d"], &[b"p", b"", b"p"]).0, "p/d");
-    assert_eq!(
-        find(&[b"p/d"], &[b"p", b"q"]),
-        Err(Refusal::ConflictingApiKeys)
-    );
+    assert_eq!(key(&[b"p/d"], &[b"p", b"%70"]).0, "p/d");
+    assert_eq!(key(&[b"/d"], &[b"", b" "]).0, "/d");
+    // A server takes the first, and an empty one for the default project.
+    for others in [[b"p".as_slice(), b"q"], [b"", b"p"], [b"p", b""]] {
+        assert_eq!(find(&[b"p/d"], &others), Err(Refusal::ConflictingApiKeys));
+    }
 }
 
 #[test]

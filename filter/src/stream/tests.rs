@@ -150,7 +150,7 @@ fn any_member_will_do_for_health_whatever_its_headers_say() {
         assert_eq!(router.host.values("x-shard-epoch"), ["7"]);
         assert_eq!(router.host.filter_state("shard_key"), None);
     }
-    assert_eq!(router.counted("yorkies.requests.source.any"), 3);
+    assert_eq!(router.counted("yorkies.requests.source.none"), 3);
 }
 
 #[test]

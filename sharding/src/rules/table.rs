@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{KeyRule, PathPattern};
+use super::{KeyRule, PathPattern, spelling};
 use crate::key::Resource;
 
 /// Rules by path: the exact one first, then the template with the most literal
@@ -51,27 +51,46 @@ impl Rules {
     }
 
     /// The rule for a request's `:path`; its query is ignored.
+    ///
+    /// A path that a server may read otherwise than it is written (escapes,
+    /// doubled slashes, dot segments) is looked up both ways, so that no
+    /// spelling leads around a rule: an internal rule counts either way, and
+    /// else the reading, unless the path as written is that of an exact rule
+    /// or a template, whose variables can have escaped slashes.
     #[must_use]
     pub fn find(&self, path: &[u8]) -> &KeyRule {
-        let Ok(path) = std::str::from_utf8(path) else {
-            return &self.default;
+        let ends = |byte: &u8| matches!(byte, b'?' | b'#');
+        let path = path.split(ends).next().unwrap_or_default();
+        let text = std::str::from_utf8(path);
+        let written = text.ok().and_then(|path| self.closest(path));
+        let found = if spelling::is_plain(path) {
+            written
+        } else {
+            let read = self.closest(&spelling::as_read(path));
+            let is_internal = |rule: &&KeyRule| rule.internal;
+            let is_literal = |rule: &&KeyRule| !matches!(rule.path, PathPattern::Prefix(_));
+            read.filter(is_internal)
+                .or(written.filter(is_internal))
+                .or(written.filter(is_literal))
+                .or(read)
+                .or(written)
         };
-        let path = path.split(['?', '#']).next().unwrap_or_default();
+        found.unwrap_or(&self.default)
+    }
+
+    fn closest(&self, path: &str) -> Option<&KeyRule> {
         if let Some(rule) = self.exact.get(path) {
-            return rule;
+            return Some(rule);
         }
         let by_template = self
             .templates
             .iter()
             .find(|rule| rule.path.variables(path).is_some());
-        if let Some(rule) = by_template {
-            return rule;
-        }
-        let by_prefix = self
-            .prefixes
-            .iter()
-            .find(|(prefix, _)| path.starts_with(prefix.as_str()));
-        by_prefix.map_or(&self.default, |(_, rule)| rule)
+        by_template.or_else(|| {
+            let mut prefixes = self.prefixes.iter();
+            let by_prefix = prefixes.find(|(prefix, _)| path.starts_with(prefix.as_str()));
+            by_prefix.map(|(_, rule)| rule)
+        })
     }
 }
 
@@ -105,7 +124,8 @@ mod tests {
         assert_eq!(no_key(b"/a/b/c/d"), fixed("long"));
         assert_eq!(no_key(b"/a/x"), fixed("short"));
         assert_eq!(no_key(b"/b"), NoKey::Reject);
-        assert_eq!(no_key(b"/a/\xff"), NoKey::Reject);
+        assert_eq!(no_key(b"/\xff"), NoKey::Reject);
+        assert_eq!(no_key(b"/a/\xff"), fixed("short"));
     }
 
     #[test]
@@ -113,6 +133,63 @@ mod tests {
         for path in ["/a", "/a*", "/{a}"] {
             let rules = Rules::new([rule(path, NoKey::Any), rule(path, fixed("x"))]);
             assert_eq!(rules.find(b"/a").no_key, fixed("x"));
+        }
+    }
+
+    #[test]
+    fn no_spelling_of_a_path_leads_around_an_internal_rule() {
+        let internal = |path: &str| KeyRule {
+            internal: true,
+            ..rule(path, NoKey::Any)
+        };
+        let rules = Rules::new([
+            internal("/in.Service/*"),
+            internal("/in.Service/Exact"),
+            rule("/open/*", NoKey::Any),
+            rule("/{x}/Exact", NoKey::Any),
+        ]);
+        for path in [
+            "/in.Service/Exact",
+            "/in.Service//Exact",
+            "//in.Service/Exact",
+            "/in.Service%2FExact",
+            "/in.Service%2fOther",
+            "/in.Service/%45xact",
+            "/%69n.Service/Exact?x",
+            "/in%2eService/%FF",
+            "/open/../in.Service/Exact",
+            "/open%2f..%2fin.Service/Exact",
+            "/in.Service/../open/x",
+            "/in.Service\\Exact",
+        ] {
+            assert!(rules.find(path.as_bytes()).internal, "{path}");
+        }
+        assert!(rules.find(b"/in.Service/\xff").internal);
+        for path in [
+            "/open/in.Service/Exact",
+            "/open/%2fx",
+            "/in.Service%252FExact",
+        ] {
+            assert!(!rules.find(path.as_bytes()).internal, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_odd_spelling_finds_the_rule_of_what_it_means_but_templates_keep_escaped_slashes() {
+        let rules = Rules::new([
+            rule("/s/*", fixed("service")),
+            rule("/s/Method", fixed("method")),
+            rule("/v1/{document}", fixed("template")),
+            rule("/v1/a/b", fixed("exact")),
+        ]);
+        for (path, key) in [
+            ("/s/%4dethod", "method"),
+            ("/s//Method", "method"),
+            ("/s/%4Fther", "service"),
+            ("/v1/a%2Fb", "template"),
+            ("/v1/a/b", "exact"),
+        ] {
+            assert_eq!(rules.find(path.as_bytes()).no_key, fixed(key), "{path}");
         }
     }
 }

@@ -19,7 +19,7 @@ use envoy_types::pb::envoy::extensions::filters::http::cors::v3::Cors;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    RouteSpecifier, UpgradeConfig,
+    PathWithEscapedSlashesAction, RouteSpecifier, UpgradeConfig,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, Rds, http_filter,
@@ -111,6 +111,12 @@ fn connection_manager(config: &config::Listener) -> HttpConnectionManager {
         }],
         use_remote_address: Some(bool_value(true)),
         normalize_path: Some(bool_value(true)),
+        merge_slashes: true,
+        // In the path of a plain HTTP call a document can have a slash in its name. The filter sees through one that hides
+        // a method, and refuses it in the caller's protocol; Envoy would end a gRPC call with INTERNAL, which is for good.
+        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::KeepUnchanged.into(),
+        // As long as a client may take over its headers; a request, which can be a watch, may take for ever.
+        request_headers_timeout: Some(duration(Duration::from_secs(10))),
         access_log: if config.access_log {
             vec![access_log()]
         } else {

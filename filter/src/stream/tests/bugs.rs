@@ -85,10 +85,88 @@ fn one_client_key_in_header_and_message_is_one_whatever_its_bytes() {
     let verified = config(r#""verify":"body","#);
     for router in [Router::new(&config("")), Router::new(&verified)] {
         for value in [&b"p/caf\xe9"[..], "p/café".as_bytes(), b" p/caf%C3%A9"] {
-            let mut call = Call::new(ACTIVATE, &[]).with(JSON, &[("client_key=1", "café ")]);
+            let mut call =
+                Call::new(ACTIVATE, &[("x-api-key", "p")]).with(JSON, &[("client_key=1", "café ")]);
             call.headers.push(("x-shard-key", value.to_vec()));
             assert_eq!(router.call(&call), routed("p/caf%C3%A9"));
         }
+    }
+}
+
+#[test]
+fn a_client_key_that_its_header_lost_is_the_one_of_the_message() {
+    let router = Router::new(&config(r#""verify":"body","#));
+    for wire in WIRES {
+        let call = Call::new(ACTIVATE, &[("x-shard-key", "PUB/caf?")])
+            .with(wire, &[("client_key=1", "café")]);
+        assert_eq!(router.call(&call), routed("PUB/caf%C3%A9"));
+    }
+    assert_eq!(router.counted("yorkies.requests.mended.client"), 8);
+    assert_eq!(router.counted("yorkies.requests.source.body"), 8);
+    let two = br#"{"clientKey":"a","clientKey":"b"}"#;
+    let call =
+        Call::new(ACTIVATE, &[("x-shard-key", "PUB/a")]).with_body("application/json", &[two]);
+    assert!(router.refused(&call).contains("twice"));
+}
+
+#[test]
+fn the_key_of_another_project_than_the_servers_is_refused_where_headers_are_not_believed() {
+    let verified = config(r#""verify":"body","#);
+    let document = [("change_pack=3.document_key=1", "doc")];
+    let push = |headers: &[(&'static str, &str)]| Call::new(PUSH, headers).with(JSON, &document);
+    let router = Router::new(&verified);
+    for headers in [
+        &[("x-shard-key", "other/doc")][..],
+        &[("x-shard-key", "other/doc"), ("x-api-key", "")],
+    ] {
+        let message = router.refused(&push(headers));
+        assert!(
+            message.contains("without header x-api-key the project is"),
+            "{message}"
+        );
+    }
+    // No message tells this one's project, and none is waited for.
+    let deactivate = |key| {
+        Call::new(
+            "/yorkie.v1.YorkieService/DeactivateClient",
+            &[("x-shard-key", key)],
+        )
+    };
+    assert!(matches!(
+        router.call(&deactivate("other/c")),
+        Outcome::Refused(_)
+    ));
+    assert_eq!(router.counted("yorkies.requests.refused.forged"), 3);
+    assert_eq!(router.call(&deactivate("PUB/c")), routed("PUB/c"));
+    for headers in [
+        &[("x-shard-key", "PUB/doc")][..],
+        &[("x-shard-key", "/doc")],
+        &[],
+    ] {
+        assert_eq!(router.call(&push(headers)), routed("PUB/doc"));
+    }
+    // Servers name the project in the message.
+    let inside = Call {
+        internal: true,
+        ..Call::new(
+            "/yorkie.v1.ClusterService/GetDocument",
+            &[("x-shard-key", "other/doc")],
+        )
+    }
+    .with(
+        JSON,
+        &[
+            ("project=1.public_key=3", "other"),
+            ("document_key=2", "doc"),
+        ],
+    );
+    assert_eq!(router.call(&inside), routed("other/doc"));
+
+    let unknown = verified.replace(r#""default_project":"PUB","#, "");
+    for config in [config(""), unknown] {
+        let router = Router::new(&config);
+        let other = push(&[("x-shard-key", "other/doc")]);
+        assert_eq!(router.call(&other), routed("other/doc"));
     }
 }
 
@@ -142,7 +220,7 @@ fn an_id_alone_is_known_once_its_document_was_attached_by_its_message() {
         let router = Router::new(&config(""));
         let watch = Call::new(WATCH, &[("x-api-key", "p")])
             .with(GRPC, &[("resources=2.document=1.document_id=1", "the-id")]);
-        assert!(matches!(router.call(&watch), Outcome::Refused(_)));
+        assert!(router.refused(&watch).contains("not known to this proxy"));
         let attach = |headers: &[(&'static str, &str)], named: &str| {
             let call =
                 Call::new(ATTACH, headers).with(wire, &[("change_pack=2.document_key=1", "doc.x")]);

@@ -198,6 +198,66 @@ fn plain_requests_have_their_key_in_path_query_or_header() {
 }
 
 #[test]
+fn a_key_in_the_header_has_to_be_that_of_path_query_and_other_headers() {
+    let rules = r#","key_rules":[{"path":"/v1/{p}/docs/{d}","resource":"document","keys":[{"path":"d"}],"projects":[{"path":"p"}]},
+        {"path":"/q","resource":"channel","keys":[{"query":"room"},{"header":"x-room"}]}]"#;
+    let verified = format!(r#"{rules},"verify":"body""#);
+    for router in [router(rules), router(&verified)] {
+        let send = |path, key, other: &[(&'static str, &str)]| {
+            let mut headers = vec![("x-shard-key", key)];
+            headers.extend(other);
+            router.call(&Call::new(path, &headers))
+        };
+        assert_eq!(send("/v1/p/docs/a%20b", "p/a b", &[]), routed("p/a%20b"));
+        assert_eq!(send("/v1/p/docs/a", "/a", &[]), routed("p/a"));
+        assert_eq!(send("/q?room=a.x", "p/a.y", &[]), routed("p/a"));
+        assert_eq!(send("/q", "p/b", &[]), routed("p/b"));
+        // As without the header, the first place that has one counts.
+        assert_eq!(send("/q?room=a", "p/a", &[("x-room", "b")]), routed("p/a"));
+        for (path, key, other) in [
+            ("/v1/p/docs/a", "p/b", &[][..]),
+            ("/q?room=a", "p/b", &[]),
+            ("/q", "p/b", &[("x-room", "a")]),
+        ] {
+            let Outcome::Refused(message) = send(path, key, other) else {
+                panic!("{path} got through");
+            };
+            assert!(
+                message.contains("but the request line or a header names"),
+                "{message}"
+            );
+        }
+        assert_eq!(router.counted("yorkies.requests.refused.mismatch"), 3);
+    }
+}
+
+#[test]
+fn an_unknown_id_is_a_passing_condition_and_is_quoted_in_short() {
+    let router = router("");
+    let list = |id: &str| {
+        let call = Call::new("/yorkie.v1.YorkieService/ListRevisions", &[])
+            .with(JSON, &[("document_id=2", id)]);
+        router.refused(&call);
+        router.host.reply().unwrap()
+    };
+    let reply = list("000000000000000000000002");
+    assert_eq!(
+        (reply.status, reply.grpc_status, reply.details),
+        (503, 14, "yorkies_unknown_id")
+    );
+    assert_eq!(
+        text(reply),
+        r#"{"code":"unavailable","message":"document id \"000000000000000000000002\" is not known to this proxy: expected header x-shard-key with project/resource, or that the document is attached again"}"#
+    );
+    let long = text(list(&"é".repeat(41)));
+    assert!(long.contains(&format!("{}...", "é".repeat(40))), "{long}");
+    // No id is no passing condition.
+    assert_eq!(list("").status, 400);
+    assert_eq!(router.counted("yorkies.requests.refused.unknown_id"), 2);
+    assert_eq!(router.counted("yorkies.requests.refused.no_key"), 1);
+}
+
+#[test]
 fn a_connect_get_has_its_key_in_the_query() {
     let router = router("");
     let path = format!(
