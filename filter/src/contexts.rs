@@ -48,8 +48,8 @@ impl RootContext for Root {
         VM.with(|vm| vm.tick(&Envoy, self.id));
     }
 
-    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Http(Stream::new(self.id, self.internal))))
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Http(Stream::new(id, self.id, self.internal))))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -59,6 +59,12 @@ impl RootContext for Root {
 
 /// The context of one request.
 struct Http(Stream);
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        VM.with(|vm| self.0.end(vm));
+    }
+}
 
 impl Context for Http {}
 

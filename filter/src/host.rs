@@ -91,6 +91,33 @@ pub trait Host {
     /// None that Envoy is known to have.
     fn set_tick_period(&self, period: Duration) -> Result<(), HostError>;
 
+    /// The time of a clock that never goes back; when it began means nothing.
+    ///
+    /// # Errors
+    /// None that Envoy is known to have.
+    fn monotonic_time(&self) -> Result<Duration, HostError>;
+
+    /// Makes that context the current one, for the calls that follow until the
+    /// callback ends.
+    ///
+    /// # Errors
+    /// [`HostError::BadArgument`] for a context that is gone.
+    fn enter(&self, context: u32) -> Result<(), HostError>;
+
+    /// Acts as if in a callback of another context, and comes back to `own`.
+    ///
+    /// # Errors
+    /// As [`Host::enter`]; then nothing was done.
+    fn within<R>(&self, context: u32, own: u32, act: impl FnOnce() -> R) -> Result<R, HostError>
+    where
+        Self: Sized,
+    {
+        self.enter(context)?;
+        let done = act();
+        self.enter(own)?;
+        Ok(done)
+    }
+
     /// The id of the counter of that name, which is one for the whole process.
     ///
     /// # Errors

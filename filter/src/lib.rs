@@ -37,6 +37,7 @@ pub mod request;
 pub mod rpc;
 pub mod state;
 pub mod stream;
+pub mod waiting;
 
 mod contexts;
 #[cfg(test)]

@@ -28,6 +28,7 @@
 //! | `yorkies.requests.refused.mismatch` | requests whose key is of another resource than their message, path, query or other header |
 //! | `yorkies.requests.refused.unreadable` | requests whose message is needed and cannot be read |
 //! | `yorkies.requests.refused.too_large` | requests whose key is not within `max_body` bytes of their message |
+//! | `yorkies.requests.refused.body_timeout` | requests whose key did not arrive within `body_timeout` |
 //! | `yorkies.requests.refused.outsider` | calls between servers that were not made by one |
 //! | `yorkies.requests.refused.unconfigured` | requests before the first good configuration |
 //! | `yorkies.requests.refused.host` | requests for which a host call failed |
@@ -72,6 +73,7 @@ pub enum Counter {
     RefusedMismatch,
     RefusedUnreadable,
     RefusedTooLarge,
+    RefusedBodyTimeout,
     RefusedOutsider,
     RefusedUnconfigured,
     RefusedHost,
@@ -87,7 +89,7 @@ pub enum Counter {
 }
 
 /// In the order of [`Counter`].
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 32] = [
     "yorkies.requests.source.header",
     "yorkies.requests.source.body",
     "yorkies.requests.source.learned",
@@ -107,6 +109,7 @@ const NAMES: [&str; 31] = [
     "yorkies.requests.refused.mismatch",
     "yorkies.requests.refused.unreadable",
     "yorkies.requests.refused.too_large",
+    "yorkies.requests.refused.body_timeout",
     "yorkies.requests.refused.outsider",
     "yorkies.requests.refused.unconfigured",
     "yorkies.requests.refused.host",

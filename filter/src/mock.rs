@@ -2,7 +2,7 @@
 //! Envoy does.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::headers::serialize;
@@ -21,7 +21,11 @@ pub(crate) struct MockHost {
     shared: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     /// Writes to shared data that somebody else's comes before.
     disturbed: Cell<usize>,
-    replies: RefCell<Vec<Reply>>,
+    /// With the context that each was made in; `None`: that of the callback.
+    replies: RefCell<Vec<(Option<u32>, Reply)>>,
+    now: Cell<Duration>,
+    entered: Cell<Option<u32>>,
+    gone: RefCell<BTreeSet<u32>>,
     counters: RefCell<Vec<(String, u64)>>,
     tick_periods: RefCell<Vec<Duration>>,
     logs: RefCell<Vec<(LogLevel, String)>>,
@@ -97,7 +101,28 @@ impl MockHost {
 
     pub(crate) fn reply(&self) -> Option<Reply> {
         assert!(self.replies.borrow().len() < 2, "replied twice");
-        self.replies.borrow().first().cloned()
+        let replies = self.replies.borrow();
+        replies.first().map(|(_, reply)| reply.clone())
+    }
+
+    /// Takes the replies since the request began or since last asked, with
+    /// the contexts that they were made in.
+    pub(crate) fn take_replies(&self) -> Vec<(Option<u32>, Reply)> {
+        self.replies.take()
+    }
+
+    /// The context of the next call; `None`: that of the callback.
+    pub(crate) fn entered(&self) -> Option<u32> {
+        self.entered.get()
+    }
+
+    /// A context that no longer exists.
+    pub(crate) fn gone(&self, context: u32) {
+        self.gone.borrow_mut().insert(context);
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.now.set(self.now.get() + time);
     }
 
     pub(crate) fn counter(&self, name: &str) -> u64 {
@@ -205,7 +230,8 @@ impl Host for MockHost {
     }
 
     fn reply(&self, reply: &Reply) -> Result<(), HostError> {
-        self.replies.borrow_mut().push(reply.clone());
+        let reply = (self.entered.get(), reply.clone());
+        self.replies.borrow_mut().push(reply);
         self.called()
     }
 
@@ -217,6 +243,20 @@ impl Host for MockHost {
     fn set_tick_period(&self, period: Duration) -> Result<(), HostError> {
         self.called()?;
         self.tick_periods.borrow_mut().push(period);
+        Ok(())
+    }
+
+    fn monotonic_time(&self) -> Result<Duration, HostError> {
+        self.called()?;
+        Ok(self.now.get())
+    }
+
+    fn enter(&self, context: u32) -> Result<(), HostError> {
+        self.called()?;
+        if self.gone.borrow().contains(&context) {
+            return Err(HostError::BadArgument);
+        }
+        self.entered.set(Some(context));
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Why a request is not routed, for its caller and for the metrics.
 
+use std::time::Duration;
+
 use sharding::{API_KEY, CLUSTER_SECRET, KeyError, SHARD_KEY};
 use thiserror::Error;
 
@@ -86,6 +88,9 @@ pub enum Refusal {
     /// The key should be in the body, which cannot be read.
     #[error("the shard key cannot be read from the message: {0}")]
     Body(#[from] BodyError),
+    /// The body is needed and does not come.
+    #[error("the message did not come in time: expected the part with its shard key within {0:?}")]
+    BodyTimeout(Duration),
     /// The body has to be compared with the header, and cannot be read.
     #[error("the message cannot be compared with header {SHARD_KEY}: its content type is unknown")]
     UnknownType,
@@ -137,10 +142,12 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            // Attaching again heals an unknown id.
-            Self::UnknownId(_) | Self::Unconfigured | Self::Host(_) | Self::Rule(_) => {
-                Code::Unavailable
-            }
+            // Attaching again heals an unknown id, a better network a late message.
+            Self::UnknownId(_)
+            | Self::BodyTimeout(_)
+            | Self::Unconfigured
+            | Self::Host(_)
+            | Self::Rule(_) => Code::Unavailable,
             Self::Outsider(_) | Self::NoSecret => Code::PermissionDenied,
             // As servers answer an encoding that they do not have.
             Self::Body(BodyError::UnknownEncoding) | Self::UnknownType => Code::Unimplemented,
@@ -177,6 +184,7 @@ impl Refusal {
             Self::Body(BodyError::TooLarge { .. }) => {
                 (Counter::RefusedTooLarge, "yorkies_message_too_large")
             }
+            Self::BodyTimeout(_) => (Counter::RefusedBodyTimeout, "yorkies_body_timeout"),
             Self::Body(_) | Self::UnknownType | Self::Query(_) => {
                 (Counter::RefusedUnreadable, "yorkies_unreadable_message")
             }

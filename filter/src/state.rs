@@ -21,9 +21,14 @@ use sharding::{Assignment, FilterConfig, Rules, canonical_project};
 
 use crate::host::{Host, HostError, LogLevel};
 use crate::metrics::{Counter, Metrics};
+use crate::stream;
+use crate::waiting::Waiting;
 
-/// How often counters reach the host.
+/// How often counters reach the host, and requests are looked at that wait.
 const TICK: Duration = Duration::from_secs(1);
+
+/// The same while a tick has left something undone.
+const QUICK_TICK: Duration = Duration::from_millis(10);
 
 /// Unknown fields that a log line names.
 const MAX_NAMED_FIELDS: usize = 8;
@@ -80,6 +85,9 @@ pub struct Vm {
     pub(crate) metrics: Metrics,
     /// The root context that ticks: one for the VM, the newest.
     ticking: Cell<Option<u32>>,
+    /// Whether it ticks quickly.
+    is_quick: Cell<bool>,
+    pub(crate) waiting: Waiting,
 }
 
 impl Vm {
@@ -90,6 +98,8 @@ impl Vm {
             current: RefCell::new(None),
             metrics: Metrics::new(),
             ticking: Cell::new(None),
+            is_quick: Cell::new(false),
+            waiting: Waiting::new(),
         }
     }
 
@@ -184,11 +194,18 @@ impl Vm {
 
     /// The tick of a root context.
     pub fn tick(&self, host: &impl Host, root: u32) {
-        if self.ticking.get() == Some(root) {
-            self.note(self.metrics.flush(host));
-        } else {
+        if self.ticking.get() != Some(root) {
             self.note(host.set_tick_period(Duration::ZERO));
+            return;
         }
+        let refused = stream::refuse_overdue(self, host, root);
+        self.note(refused.map(|_| ()));
+        let is_quick = refused.unwrap_or(false);
+        if self.is_quick.replace(is_quick) != is_quick {
+            let period = if is_quick { QUICK_TICK } else { TICK };
+            self.note(host.set_tick_period(period));
+        }
+        self.note(self.metrics.flush(host));
     }
 
     /// The end of a root context.
@@ -211,6 +228,7 @@ impl Vm {
 
     fn tick_with(&self, host: &impl Host, root: u32) {
         self.note(host.set_tick_period(TICK));
+        self.is_quick.set(false);
         self.ticking.set(Some(root));
     }
 

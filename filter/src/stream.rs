@@ -1,13 +1,16 @@
 //! What happens to a request, from its headers to the end of its response.
 
 mod learning;
+mod noting;
 mod reading;
+mod refusing;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use sharding::{SHARD_EPOCH, SHARD_KEY, SHARD_OWNER, ShardKey};
 
-use crate::derive::{Body, Derived, Ids, Request, Source, Step};
+use crate::derive::{Body, Derived, Ids, Request, Step};
 use crate::fields::Message;
 use crate::headers::RequestHeaders;
 use crate::host::{Host, HostError};
@@ -16,23 +19,26 @@ use crate::learned;
 use crate::metrics::Counter;
 use crate::refusal::Refusal;
 use crate::request::{Annotations, Change};
-use crate::rpc::{Protocol, Reply};
+use crate::rpc::Protocol;
 use crate::state::{Current, Vm};
 
 use learning::Learning;
 use reading::{Read, Reading};
 
-/// Filter state with the key of a request: `wasm.shard_key` in access logs.
-const KEY_STATE: &str = "shard_key";
+pub use refusing::refuse_overdue;
 
 /// One request.
 #[derive(Debug)]
 pub struct Stream {
+    /// Its context.
+    id: u32,
     /// Its root context.
     root: u32,
     /// Whether it came by an internal listener.
     internal: bool,
     phase: Phase,
+    /// Bytes of its message that were read.
+    inspected: usize,
 }
 
 #[derive(Debug)]
@@ -59,13 +65,15 @@ pub enum Flow {
 }
 
 impl Stream {
-    /// A request before its headers.
+    /// A request before its headers, in context `id` below `root`.
     #[must_use]
-    pub fn new(root: u32, internal: bool) -> Self {
+    pub fn new(id: u32, root: u32, internal: bool) -> Self {
         Self {
+            id,
             root,
             internal,
             phase: Phase::Passing,
+            inspected: 0,
         }
     }
 
@@ -82,10 +90,13 @@ impl Stream {
                 Step::Read(mode) => match Reading::start(vm, &request, mode, is_all)? {
                     Read::Later(mut reading) => {
                         reading.current = Some(Rc::clone(&current));
+                        let limit = Duration::from_millis(current.config.body_timeout_ms.into());
+                        vm.waiting.add(stream.id, Protocol::of(headers), limit);
                         stream.phase = Phase::Reading(reading);
                         Ok(Flow::Wait)
                     }
-                    Read::Now(message) => {
+                    Read::Now(message, inspected) => {
+                        stream.inspected = inspected;
                         let body = message.as_ref().map_or(Body::Absent, Body::Read);
                         stream.route(vm, host, &request, body, &current)
                     }
@@ -100,6 +111,7 @@ impl Stream {
         match &mut self.phase {
             Phase::Passing | Phase::Learning(_) => Flow::Continue,
             Phase::Answered => Flow::Answered,
+            Phase::Reading(_) if !vm.waiting.contains(self.id) => self.answered(),
             Phase::Reading(reading) => {
                 let progress = reading.advance(vm, host, size, is_end);
                 self.proceed(vm, host, progress)
@@ -112,6 +124,7 @@ impl Stream {
         match &mut self.phase {
             Phase::Passing | Phase::Learning(_) => Flow::Continue,
             Phase::Answered => Flow::Answered,
+            Phase::Reading(_) if !vm.waiting.contains(self.id) => self.answered(),
             Phase::Reading(reading) => {
                 let progress = reading.end(vm);
                 self.proceed(vm, host, progress)
@@ -149,6 +162,8 @@ impl Stream {
         let Phase::Reading(reading) = std::mem::replace(&mut self.phase, Phase::Passing) else {
             return Flow::Continue;
         };
+        vm.waiting.remove(self.id);
+        self.inspected = reading.seen;
         self.with_headers(vm, host, |stream, headers| {
             let message = progress?;
             let started = reading.current.ok_or(Refusal::Unconfigured)?;
@@ -190,10 +205,7 @@ impl Stream {
         change(host, SHARD_KEY, annotations.shard_key, key)?;
         change(host, SHARD_EPOCH, Change::Set, Some(&current.epoch))?;
         change(host, SHARD_OWNER, annotations.owner, annotations.owner_id)?;
-        if let Some(key) = key {
-            vm.note(host.set_filter_state(KEY_STATE, key));
-        }
-        count(vm, derived);
+        noting::routed(vm, host, derived, self.inspected);
         if let (Some(learn), Some(key), true) =
             (&request.rule.learn, &derived.key, derived.is_in_message)
         {
@@ -222,41 +234,21 @@ impl Stream {
             Err(error) => (Protocol::Http, Err(error.into())),
         };
         acted.unwrap_or_else(|refusal| {
-            refuse(vm, host, protocol, &refusal);
-            self.phase = Phase::Answered;
-            Flow::Answered
+            noting::refused(vm, host, self.inspected);
+            refusing::refuse(vm, host, protocol, &refusal);
+            self.answered()
         })
     }
-}
 
-fn refuse(vm: &Vm, host: &impl Host, protocol: Protocol, refusal: &Refusal) {
-    vm.metrics.add(refusal.counter(), 1);
-    // The reply passes the response side of all filters. So Envoy's CORS filter adds its headers to it, if it stands
-    // in front and the route from before our annotations is not a direct response (seen on 1.40).
-    let message = refusal.to_string();
-    let reply = Reply::refusal(protocol, refusal.code(), &message, refusal.details());
-    vm.note(host.reply(&reply));
-}
+    fn answered(&mut self) -> Flow {
+        self.phase = Phase::Answered;
+        Flow::Answered
+    }
 
-fn count(vm: &Vm, derived: &Derived<'_>) {
-    let source = match derived.source {
-        Source::Header => Counter::SourceHeader,
-        Source::Body => Counter::SourceBody,
-        Source::Learned => Counter::SourceLearned,
-        Source::RequestLine => Counter::SourceRequestLine,
-        Source::Project => Counter::SourceProject,
-        Source::Fixed => Counter::SourceFixed,
-        Source::None => Counter::SourceNone,
-    };
-    vm.metrics.add(source, 1);
-    for (mended, counter) in [
-        (derived.mended.spelling, Counter::MendedSpelling),
-        (derived.mended.repeated, Counter::MendedRepeated),
-        (derived.mended.project, Counter::MendedProject),
-        (derived.mended.client, Counter::MendedClient),
-    ] {
-        if mended {
-            vm.metrics.add(counter, 1);
+    /// It is gone, whatever has become of it.
+    pub fn end(&mut self, vm: &Vm) {
+        if matches!(self.phase, Phase::Reading(_)) {
+            vm.waiting.remove(self.id);
         }
     }
 }

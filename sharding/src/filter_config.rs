@@ -25,6 +25,12 @@ pub const MAX_MAX_BODY: u32 = 64 * 1024 * 1024;
 /// Default of [`FilterConfig::unary_grace_ms`].
 pub const DEFAULT_UNARY_GRACE_MS: u64 = 30_000;
 
+/// Default of [`FilterConfig::body_timeout_ms`].
+pub const DEFAULT_BODY_TIMEOUT_MS: u32 = 10_000;
+
+/// Largest [`FilterConfig::body_timeout_ms`]: an hour.
+pub const MAX_BODY_TIMEOUT_MS: u32 = 3_600_000;
+
 /// Everything that the filter needs to know, as JSON in its plugin
 /// configuration. A complete state, never a difference: a filter that missed
 /// any number of them is right after the next.
@@ -79,6 +85,14 @@ pub struct FilterConfig {
         skip_serializing_if = "is_default_max_body"
     )]
     pub max_body: u32,
+    /// Longest time, in milliseconds, that a request is held back until its key
+    /// has arrived in its body; then it is refused. The filter looks once a
+    /// second.
+    #[serde(
+        default = "default_body_timeout",
+        skip_serializing_if = "is_default_body_timeout"
+    )]
+    pub body_timeout_ms: u32,
     /// Whether only servers of the cluster reach the listener that this
     /// configuration is for. Of that listener alone: all else is one state for
     /// all listeners of a proxy.
@@ -113,6 +127,15 @@ fn default_unary_grace_ms() -> u64 {
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
 fn is_default_unary_grace_ms(value: &u64) -> bool {
     *value == DEFAULT_UNARY_GRACE_MS
+}
+
+fn default_body_timeout() -> u32 {
+    DEFAULT_BODY_TIMEOUT_MS
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_default_body_timeout(value: &u32) -> bool {
+    *value == DEFAULT_BODY_TIMEOUT_MS
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -162,6 +185,9 @@ pub enum FilterConfigError {
     /// A limit of nothing, or of more than a proxy has.
     #[error("filter configuration has max_body {0}: expected 1 to {MAX_MAX_BODY}")]
     MaxBody(u32),
+    /// A time in which no body can come, or in which none needs to.
+    #[error("filter configuration has body_timeout_ms {0}: expected 1 to {MAX_BODY_TIMEOUT_MS}")]
+    BodyTimeout(u32),
 }
 
 impl FilterConfig {
@@ -183,6 +209,7 @@ impl FilterConfig {
             cluster_secret_sha256: None,
             verify: Verify::Header,
             max_body: DEFAULT_MAX_BODY,
+            body_timeout_ms: DEFAULT_BODY_TIMEOUT_MS,
             internal: false,
         }
     }
@@ -222,6 +249,9 @@ impl FilterConfig {
         check_projects(&self.projects)?;
         if !(1..=MAX_MAX_BODY).contains(&self.max_body) {
             return Err(FilterConfigError::MaxBody(self.max_body));
+        }
+        if !(1..=MAX_BODY_TIMEOUT_MS).contains(&self.body_timeout_ms) {
+            return Err(FilterConfigError::BodyTimeout(self.body_timeout_ms));
         }
         Ok(())
     }
@@ -277,7 +307,7 @@ mod tests {
     #[test]
     fn what_is_known_of_projects_reads_back_too() {
         let json = format!(
-            r#"{{"format":1,"epoch":7,"cluster":"c","policy":"maglev:65537","drain":"hold","unary_grace_ms":5,"report_to":"x","default_project":"d","projects":[{{"name":"n","id":"i","public_key":"p","secret_key_sha256":"{0}"}}],"cluster_secret_sha256":"{0}","verify":"body","max_body":9,"internal":true}}"#,
+            r#"{{"format":1,"epoch":7,"cluster":"c","policy":"maglev:65537","drain":"hold","unary_grace_ms":5,"report_to":"x","default_project":"d","projects":[{{"name":"n","id":"i","public_key":"p","secret_key_sha256":"{0}"}}],"cluster_secret_sha256":"{0}","verify":"body","max_body":9,"body_timeout_ms":8,"internal":true}}"#,
             "0a".repeat(32)
         );
         let decoded = FilterConfig::from_json(json.as_bytes()).unwrap();
@@ -313,7 +343,7 @@ mod tests {
 
     #[test]
     fn garbage_is_refused_with_its_reason() {
-        let cases: [(&[u8], &str); 9] = [
+        let cases: [(&[u8], &str); 10] = [
             (
                 br#"{"format":1,"epoch":1,"cluster":"c","default_project":""}"#,
                 "filter configuration has unusable projects: public key \"\" of project \"default_project\"",
@@ -325,6 +355,10 @@ mod tests {
             (
                 br#"{"format":1,"epoch":1,"cluster":"c","max_body":0}"#,
                 "filter configuration has max_body 0: expected 1 to 67108864",
+            ),
+            (
+                br#"{"format":1,"epoch":1,"cluster":"c","body_timeout_ms":3600001}"#,
+                "filter configuration has body_timeout_ms 3600001: expected 1 to 3600000",
             ),
             (
                 br#"{"format":1,"epoch":1,"cluster":"c","verify":"all"}"#,

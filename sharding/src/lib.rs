@@ -37,8 +37,8 @@ mod yorkie;
 pub use assignment::{Assignment, Owner};
 pub use field::{Field, FieldPath, FieldPathError, MAX_FIELD_DEPTH};
 pub use filter_config::{
-    DEFAULT_MAX_BODY, DEFAULT_UNARY_GRACE_MS, Decoded, Drain, FORMAT, FilterConfig,
-    FilterConfigError, MAX_MAX_BODY, Verify,
+    DEFAULT_BODY_TIMEOUT_MS, DEFAULT_MAX_BODY, DEFAULT_UNARY_GRACE_MS, Decoded, Drain, FORMAT,
+    FilterConfig, FilterConfigError, MAX_BODY_TIMEOUT_MS, MAX_MAX_BODY, Verify,
 };
 pub use hash::{murmur2, xxh64};
 pub use headers::{API_KEY, AUTHORIZATION, CLUSTER_SECRET, SHARD_EPOCH, SHARD_KEY, SHARD_OWNER};

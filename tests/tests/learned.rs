@@ -8,8 +8,8 @@ use prost::Message;
 use serde_json::{Value, json};
 use sharding::{API_KEY, Assignment, Policy, Roster};
 use yorkies_tests::{
-    Client, ControlPlane, DocumentServer, DocumentStore, Mode, Protocol, Reply, Request, Settings,
-    TestEnvironment, assignment, eventually,
+    Client, ControlPlane, DocumentServer, DocumentStore, Envoy, Mode, Protocol, Reply, Request,
+    Settings, TestEnvironment, assignment, eventually,
 };
 
 const PROJECT: &str = "abcdefghij0123456789AB";
@@ -22,6 +22,7 @@ struct Scene {
     _store: DocumentStore,
     _control_plane: ControlPlane,
     expected: Assignment,
+    envoy: Envoy,
     client: Client,
 }
 
@@ -45,6 +46,7 @@ impl Scene {
             _control_plane: control_plane,
             expected: assignment(Policy::default(), entries)?,
             client: envoy.client(Protocol::H2c).await?,
+            envoy,
         })
     }
 
@@ -112,7 +114,15 @@ fn a_call_by_id_reaches_the_owner_of_the_document_that_was_attached() {
             let server = watch_over_grpc(&scene.client, &watch).await?;
             ensure!(server == owner, "{document} of {owner} watched at {server}");
         }
-        Ok(())
+        let part = format!(" key={PROJECT}/learned-note-11 note=source:learned,inspected:");
+        eventually("in the access log", async || {
+            let log = scene.envoy.log().await?;
+            let lines = log.lines().filter(|line| line.contains(&part)).count();
+            // A watch is only written down when it ends.
+            ensure!(lines >= 6, "{lines} lines have {part:?}: {log}");
+            Ok(())
+        })
+        .await
     });
 }
 

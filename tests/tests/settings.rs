@@ -196,15 +196,26 @@ fn a_line_of_the_access_log_tells_key_owner_and_epoch() {
         router.http1.send(&keyless).await?;
         let keyed = format!(
             " method=GET path=/document protocol=HTTP/2 status=200 flags=- details=via_upstream \
-             key=project/a%20document owner={} epoch={} upstream={} ",
+             key=project/a%20document note=source:header,mended:spelling owner={} epoch={} upstream={} ",
             answer.owner()?,
             answer.epoch()?,
             answer.address
         );
         let refused = " path=/without-key protocol=HTTP/1.1 status=400 ";
+        let plain = Request::of_key("project/plain")?;
+        router.http1.send(&plain).await?.answer()?;
+        let mut message = Request::new(Method::POST, "/yorkie.v1.YorkieService/AttachDocument");
+        message = message.header("content-type", "application/json")?;
+        let message = message.body(r#"{"changePack":{"documentKey":"note"}}"#);
+        router.http1.send(&message).await?.answer()?;
         eventually("in the access log", async || {
             let log = router.envoy.log().await?;
-            for part in [&keyed, refused] {
+            for part in [
+                &keyed,
+                refused,
+                " key=project/plain note=- ",
+                " key=/note note=source:body,inspected:37 ",
+            ] {
                 let lines = log.lines().filter(|line| line.contains(part)).count();
                 ensure!(lines == 1, "{lines} lines have {part:?}: {log}");
             }

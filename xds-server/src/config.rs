@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use sharding::{DEFAULT_MAX_BODY, FilterConfig, KeyRule, Policy, Project, Sha256Hash, Verify};
+use sharding::{
+    DEFAULT_BODY_TIMEOUT_MS, DEFAULT_MAX_BODY, FilterConfig, KeyRule, Policy, Project, Sha256Hash,
+    Verify,
+};
 use thiserror::Error;
 
 use crate::bootstrap::HostPort;
@@ -74,6 +77,10 @@ pub struct Config {
     /// least twice that.
     #[serde(default = "default_max_body")]
     pub max_body: u32,
+    /// Longest time that a request is held back until its key has arrived in
+    /// its body; then it is refused.
+    #[serde(default = "default_body_timeout", with = "humantime_serde")]
+    pub body_timeout: Duration,
 }
 
 /// The xDS server.
@@ -268,6 +275,8 @@ impl Config {
             cluster_secret_sha256: self.cluster_secret_sha256,
             verify: self.verify,
             max_body: self.max_body,
+            // Checked: an hour at most.
+            body_timeout_ms: self.body_timeout.as_millis() as u32,
             ..FilterConfig::new(epoch, &self.cluster)
         }
     }
@@ -291,6 +300,10 @@ fn default_cluster() -> String {
 
 fn default_max_body() -> u32 {
     DEFAULT_MAX_BODY
+}
+
+fn default_body_timeout() -> Duration {
+    Duration::from_millis(DEFAULT_BODY_TIMEOUT_MS.into())
 }
 
 fn yes() -> bool {
@@ -454,6 +467,10 @@ mod tests {
                 "yorkies.yaml: projects: projects \"a\" and \"a\" have the same name",
             ),
             ("max_body: 0", "yorkies.yaml: max_body: 0 is not usable"),
+            (
+                "body_timeout: 2h",
+                "yorkies.yaml: body_timeout: 2h is not usable",
+            ),
         ] {
             let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
             assert!(error.starts_with(message), "{error}");

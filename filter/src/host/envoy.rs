@@ -25,6 +25,8 @@ const RESPONSE_BODY: u32 = 1;
 const PLUGIN_CONFIGURATION: u32 = 7;
 /// `proxy_metric_type_t`: a counter.
 const COUNTER: u32 = 0;
+/// `clockid_t` of WASI: the monotonic clock.
+const MONOTONIC: u32 = 1;
 
 /// Envoy, as seen from inside a VM. Only ever called from a callback, so the
 /// host always knows the current context.
@@ -93,6 +95,13 @@ unsafe extern "C" {
         cas: u32,
     ) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
+}
+
+// Of proxy-wasm's own clock Envoy makes the time of day, which can go back.
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn clock_time_get(id: u32, precision: u64, return_time: *mut u64) -> u32;
 }
 
 /// Calls a function that returns bytes, and takes ownership of them.
@@ -234,6 +243,18 @@ impl Host for Envoy {
         let milliseconds = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
         // SAFETY: takes no pointer.
         HostError::check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
+    }
+
+    fn monotonic_time(&self) -> Result<Duration, HostError> {
+        let mut nanoseconds = 0;
+        // SAFETY: `nanoseconds` is a live, writable local.
+        HostError::check(unsafe { clock_time_get(MONOTONIC, 0, &raw mut nanoseconds) })?;
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    fn enter(&self, context: u32) -> Result<(), HostError> {
+        // SAFETY: takes no pointer.
+        HostError::check(unsafe { proxy_set_effective_context(context) })
     }
 
     fn define_counter(&self, name: &str) -> Result<u32, HostError> {

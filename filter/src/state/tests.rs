@@ -123,7 +123,7 @@ fn an_old_root_that_serves_again_takes_over_the_tick() {
     configure(&vm, &host, 2, GOOD);
     vm.done(&host, 2);
     host.request(&[(":path", "/x")]);
-    Stream::new(1, false).request_headers(&vm, &host, true);
+    Stream::new(2, 1, false).request_headers(&vm, &host, true);
     assert_eq!(host.tick_period(), Some(TICK));
     vm.tick(&host, 1);
     assert_eq!(host.counter("yorkies.requests.refused.no_key"), 1);

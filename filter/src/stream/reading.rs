@@ -20,7 +20,7 @@ pub(super) struct Reading {
     fields: Fields,
     mode: Mode,
     /// Bytes of the body that the reader has seen.
-    seen: usize,
+    pub(super) seen: usize,
     limit: usize,
 }
 
@@ -28,8 +28,8 @@ pub(super) struct Reading {
 pub(super) enum Read {
     /// When it has arrived.
     Later(Box<Reading>),
-    /// It is here, or there is none.
-    Now(Option<Message>),
+    /// It is here, read up to so many bytes, or there is none.
+    Now(Option<Message>, usize),
 }
 
 impl Reading {
@@ -55,10 +55,12 @@ impl Reading {
         let protocol = Protocol::of(request.headers);
         if request.headers.method == b"GET" && protocol == Protocol::ConnectUnary {
             let (shape, message) = query::message(request.headers.path)?;
-            return Ok(Read::Now(reading(shape)?.take(vm, &message, true)?));
+            let mut reading = reading(shape)?;
+            let message = reading.take(vm, &message, true)?;
+            return Ok(Read::Now(message, reading.seen));
         }
         if is_all {
-            return Ok(Read::Now(None));
+            return Ok(Read::Now(None, 0));
         }
         match shape::of_request(request.headers) {
             Some(shape) => Ok(Read::Later(Box::new(reading(shape)?))),
@@ -66,7 +68,7 @@ impl Reading {
             None if mode == Mode::Whole && !request.headers.shard_keys.is_empty() => {
                 Err(Refusal::UnknownType)
             }
-            None => Ok(Read::Now(None)),
+            None => Ok(Read::Now(None, 0)),
         }
     }
 
@@ -87,7 +89,6 @@ impl Reading {
         } else {
             host.request_body(self.seen, wanted)?
         };
-        self.seen = self.seen.saturating_add(bytes.len());
         self.take(vm, &bytes, is_end)
     }
 
@@ -97,6 +98,7 @@ impl Reading {
     }
 
     fn take(&mut self, vm: &Vm, bytes: &[u8], is_end: bool) -> Result<Option<Message>, Refusal> {
+        self.seen = self.seen.saturating_add(bytes.len());
         vm.metrics.add(Counter::BodyBytes, bytes.len() as u64);
         match self.reader.feed(bytes, is_end) {
             Progress::More => Ok(None),

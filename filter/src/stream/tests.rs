@@ -3,12 +3,15 @@ use sharding::{Resource, ShardKey};
 
 use super::*;
 use crate::mock::MockHost;
+use crate::rpc::Reply;
 
 mod anything;
 mod bugs;
 mod call;
 mod matrix;
 mod messages;
+mod notes;
+mod waiting;
 
 const MEMBERS: &str = r#"{"format":1,"epoch":7,"cluster":"c","members":[
     {"id":"a","address":"127.0.0.1:1","weight":1},
@@ -49,7 +52,7 @@ impl Router {
     fn send(&self, path: &str, headers: &[(&str, &str)]) -> Flow {
         let first = [(":method", "POST"), (":path", path)];
         self.host.request(&[first.as_slice(), headers].concat());
-        Stream::new(1, false).request_headers(&self.vm, &self.host, true)
+        Stream::new(2, 1, false).request_headers(&self.vm, &self.host, true)
     }
 
     fn counted(&self, name: &str) -> u64 {
@@ -201,12 +204,12 @@ fn a_cors_preflight_has_no_key_and_goes_anywhere() {
     ];
     router.host.request(&preflight);
     assert_eq!(
-        Stream::new(1, false).request_headers(&router.vm, &router.host, true),
+        Stream::new(2, 1, false).request_headers(&router.vm, &router.host, true),
         Flow::Continue
     );
     router.host.request(&preflight[..2]);
     assert_eq!(
-        Stream::new(1, false).request_headers(&router.vm, &router.host, true),
+        Stream::new(2, 1, false).request_headers(&router.vm, &router.host, true),
         Flow::Answered
     );
 }
@@ -350,7 +353,7 @@ proptest! {
         headers.extend(keys.into_iter().map(|key| ("x-shard-key", key)));
         headers.extend(api_key.map(|key| ("x-api-key", key.into_bytes())));
         router.host.request(&headers);
-        match Stream::new(1, false).request_headers(&router.vm, &router.host, true) {
+        match Stream::new(2, 1, false).request_headers(&router.vm, &router.host, true) {
             Flow::Wait => prop_assert!(false, "there is nothing to wait for"),
             Flow::Answered => prop_assert!(router.host.reply().is_some()),
             Flow::Continue => {

@@ -21,6 +21,7 @@ pub(super) type Problem = (&'static str, String);
 /// Finds the first setting that cannot work.
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
     check_cluster(&config.cluster)?;
+    check_durations(config)?;
     check_upstream(config)?;
     config.listener.as_ref().map_or(Ok(()), check_listener)?;
     check_cors(config)?;
@@ -51,11 +52,12 @@ fn check_cluster(name: &str) -> Result<(), Problem> {
     Err(("cluster", format!("{name:?} is not usable: {problem}")))
 }
 
-fn check_upstream(config: &Config) -> Result<(), Problem> {
+fn check_durations(config: &Config) -> Result<(), Problem> {
     let upstream = &config.upstream;
     for (setting, value) in [
         ("upstream.connect_timeout", upstream.connect_timeout),
         ("upstream.idle_timeout", upstream.idle_timeout),
+        ("body_timeout", config.body_timeout),
     ] {
         if !DURATIONS.contains(&value) {
             let value = humantime::format_duration(value);
@@ -65,6 +67,11 @@ fn check_upstream(config: &Config) -> Result<(), Problem> {
             ));
         }
     }
+    Ok(())
+}
+
+fn check_upstream(config: &Config) -> Result<(), Problem> {
+    let upstream = &config.upstream;
     for (setting, value) in [
         ("upstream.max_requests", upstream.max_requests),
         ("upstream.max_connections", upstream.max_connections),

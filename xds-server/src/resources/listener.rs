@@ -32,12 +32,13 @@ use prost::{Message, Name};
 use super::{FILTER, LISTENER, ads, any, bool_value, duration, keepalive, u32_value};
 use crate::config::{self, Tls};
 
-/// One line a request, fields by name, the key as the filter made it.
+/// One line a request, fields by name, the key as the filter made it and, where
+/// it was not in the header as it should be, how.
 const ACCESS_LOG_LINE: &str = concat!(
     "%START_TIME% method=%REQ(:METHOD)% path=%PATH(NQ)% protocol=%PROTOCOL% ",
     "status=%RESPONSE_CODE% flags=%RESPONSE_FLAGS% details=%RESPONSE_CODE_DETAILS% ",
-    "key=%FILTER_STATE(wasm.shard_key:PLAIN)% owner=%REQ(X-SHARD-OWNER)% ",
-    "epoch=%REQ(X-SHARD-EPOCH)% upstream=%UPSTREAM_HOST% ms=%DURATION% ",
+    "key=%FILTER_STATE(wasm.shard_key:PLAIN)% note=%FILTER_STATE(wasm.shard_note:PLAIN)% ",
+    "owner=%REQ(X-SHARD-OWNER)% epoch=%REQ(X-SHARD-EPOCH)% upstream=%UPSTREAM_HOST% ms=%DURATION% ",
     "received=%BYTES_RECEIVED% sent=%BYTES_SENT%\n",
 );
 

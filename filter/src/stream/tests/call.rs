@@ -159,7 +159,7 @@ impl Router {
         ];
         headers.extend(call.headers.iter().cloned());
         self.host.request(&headers);
-        let mut stream = Stream::new(1, call.internal);
+        let mut stream = Stream::new(2, 1, call.internal);
         let is_all = call.chunks.is_empty();
         let mut flow = stream.request_headers(&self.vm, &self.host, is_all);
         for (index, chunk) in call.chunks.iter().enumerate() {

@@ -63,7 +63,7 @@ fn trailers_end_a_body() {
         let mut headers = vec![(":path", PUSH.as_bytes().to_vec())];
         headers.extend(call.headers);
         router.host.request(&headers);
-        let mut stream = Stream::new(1, false);
+        let mut stream = Stream::new(2, 1, false);
         let flow = stream.request_headers(&router.vm, &router.host, false);
         assert_eq!(flow, Flow::Wait);
         let size = router.host.body(body);
@@ -82,7 +82,7 @@ fn an_assignment_that_comes_while_a_body_is_read_is_the_one_that_counts() {
     router
         .host
         .request(&[(":path", PUSH), ("content-type", "application/json")]);
-    let mut stream = Stream::new(1, false);
+    let mut stream = Stream::new(2, 1, false);
     stream.request_headers(&router.vm, &router.host, false);
     router.host.configuration(
         r#"{"format":1,"epoch":8,"cluster":"c","members":[{"id":"z","address":"127.0.0.1:3","weight":1}]}"#,
@@ -264,7 +264,7 @@ fn a_connect_get_has_its_key_in_the_query() {
         "{PUSH}?connect=v1&encoding=json&message=%7B%22changePack%22:%7B%22documentKey%22:%22g%22%7D%7D"
     );
     router.host.request(&[(":method", "GET"), (":path", &path)]);
-    let flow = Stream::new(1, false).request_headers(&router.vm, &router.host, true);
+    let flow = Stream::new(2, 1, false).request_headers(&router.vm, &router.host, true);
     assert_eq!(flow, Flow::Continue);
     assert_eq!(router.host.values("x-shard-key"), ["/g"]);
 }
