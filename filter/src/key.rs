@@ -35,6 +35,7 @@ impl Key<'_> {
 
 /// What was odd about the keys of a request and is right now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // any of them can come with any other
 pub struct Mended {
     /// Not in canonical spelling.
     pub spelling: bool,

@@ -107,7 +107,8 @@ pub enum Verify {
     /// Yes: the message is read only where there is no such key.
     #[default]
     Header,
-    /// No: the message is read as well, and has to name the same.
+    /// No: the message is read as well, and has to name the same, and the
+    /// project has to be that of the request, be it the default one.
     Body,
 }
 

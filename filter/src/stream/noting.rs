@@ -33,7 +33,8 @@ pub(super) fn routed(vm: &Vm, host: &impl Host, derived: &Derived<'_>, inspected
 /// Notes a request that is refused; why is in the details of the response.
 pub(super) fn refused(vm: &Vm, host: &impl Host, inspected: usize) {
     if inspected > 0 {
-        vm.note(host.set_filter_state(NOTE_STATE, &format!("inspected:{inspected}")));
+        let note = format!("inspected:{inspected}");
+        vm.note(host.set_filter_state(NOTE_STATE, &note));
     }
 }
 
@@ -45,10 +46,10 @@ fn text(source: Source, mended: Mended, inspected: usize) -> String {
         note.push_str(name);
         before = "+";
     }
-    if inspected > 0 {
-        note.push_str(&format!(",inspected:{inspected}"));
+    match inspected {
+        0 => note,
+        bytes => format!("{note},inspected:{bytes}"),
     }
-    note
 }
 
 fn mendings(mended: Mended) -> impl Iterator<Item = (&'static str, Counter)> {
