@@ -8,7 +8,7 @@ use sharding::{Assignment, Member as Entry, Policy, Roster};
 
 use crate::{
     Arrival, Client, ControlPlane, Envoy, Member, Mode, Protocol, Settings, TestEnvironment, Watch,
-    Watchers, assignment, eventually, settled,
+    Watchers, assignment, eventually,
 };
 
 /// One watch in this many is over HTTP/1.1.
@@ -57,7 +57,7 @@ impl Cluster {
             entries,
             history: Vec::new(),
         };
-        this.settle().await?;
+        this.rebalanced().await?;
         Ok(this)
     }
 
@@ -93,17 +93,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until every worker of every proxy routes under a newer epoch.
-    pub async fn settle(&mut self) -> Result<()> {
-        let clients: Vec<_> = self.clients.iter().collect();
-        let epoch = settled(&clients, self.epoch()).await?;
-        self.history.push((epoch, self.expected()?));
-        Ok(())
-    }
-
     /// Waits until the rebalance to what is expected is over, as the control
     /// plane sees it: no stream is misplaced on any proxy.
     pub async fn rebalanced(&mut self) -> Result<()> {
+        self.at_rest(|vm| vm["misplaced"] == 0).await
+    }
+
+    /// Waits until all proxies route as expected; their streams may be anywhere.
+    pub async fn handed_out(&mut self) -> Result<()> {
+        self.at_rest(|_| true).await
+    }
+
+    async fn at_rest(&mut self, is_fine: impl Fn(&Value) -> bool) -> Result<()> {
         let roster = Roster::new(self.entries.clone())?;
         let known = self.epoch();
         let epoch = eventually("rebalanced", async || {
@@ -111,15 +112,17 @@ impl Cluster {
             let epoch = status["epoch"].as_u64().unwrap_or_default();
             let vms = status["proxies"].as_array().into_iter().flatten();
             let vms = vms.filter_map(|proxy| proxy["vms"].as_array()).flatten();
-            let is_there = |vm: &Value| vm["epoch"] == epoch && vm["misplaced"] == 0;
+            let is_there = |vm: &Value| vm["epoch"] == epoch && is_fine(vm);
             let behind = vms.filter(|vm| !is_there(vm)).count();
+            let (current, all) = (current_proxies(&status), self.envoys.len());
             ensure!(
                 epoch > known
                     && status["stage"] == "stable"
                     && status["pending"] == false
                     && status["policy"] == self.policy.to_string()
                     && has_members(&status, &roster)
-                    && behind == 0,
+                    && behind == 0
+                    && current == all,
                 "still at {status:#}"
             );
             Ok(epoch)
@@ -254,6 +257,14 @@ impl Cluster {
             .map(|(_, assignment)| address(assignment, &arrival.key))
             .collect()
     }
+}
+
+/// Proxies that have accepted the newest snapshot.
+fn current_proxies(status: &Value) -> usize {
+    let proxies = status["proxies"].as_array().into_iter().flatten();
+    let streams = proxies.filter_map(|proxy| proxy["streams"].as_array());
+    let is_current = |streams: &&Vec<Value>| streams.iter().any(|stream| stream["current"] == true);
+    streams.filter(is_current).count()
 }
 
 fn has_members(status: &Value, roster: &Roster) -> bool {

@@ -182,7 +182,10 @@ impl Connection {
         // Envoy drops connections as it likes: an error here is no news.
         let _ = stream.set_nodelay(true);
         let mut server = auto::Builder::new(TokioExecutor::new());
-        server.http2().enable_connect_protocol();
+        server
+            .http2()
+            .enable_connect_protocol()
+            .max_concurrent_streams(None);
         let _ = server
             .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .await;

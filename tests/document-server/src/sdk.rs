@@ -3,12 +3,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tokio::process::{ChildStdin, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinSet;
 
 /// How long one run of a script may take, and how long the installation.
@@ -47,21 +49,32 @@ impl Run {
 pub struct Running {
     /// Closed to tell it that it has edited enough.
     stdin: Option<ChildStdin>,
+    lines: Arc<Mutex<Vec<Value>>>,
     /// Reads what it prints all the while: a full pipe would stop it.
-    output: JoinSet<std::io::Result<Output>>,
+    end: JoinSet<Result<bool>>,
 }
 
 impl Running {
+    /// How many lines of that kind it has printed.
+    #[must_use]
+    pub fn count(&self, event: &str) -> usize {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|line| line["event"] == event).count()
+    }
+
     /// Tells it that it has edited enough, and waits for its end.
     ///
     /// # Errors
     /// When it does not end in time or does not speak JSON.
     pub async fn finish(mut self) -> Result<Run> {
         drop(self.stdin.take());
-        let output = tokio::time::timeout(LIMIT, self.output.join_next())
+        let end = tokio::time::timeout(LIMIT, self.end.join_next())
             .await
             .with_context(|| format!("two-clients.js takes more than {LIMIT:?}"))?;
-        read(&output.context("two-clients.js does not run")???)
+        let success = end.context("two-clients.js does not run")???;
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = std::mem::take(&mut *lines);
+        Ok(Run { success, lines })
     }
 }
 
@@ -83,9 +96,24 @@ pub async fn start_two_clients(arguments: &[&str]) -> Result<Running> {
         .spawn()
         .context("node does not start: install Node.js 20 or later")?;
     let stdin = child.stdin.take();
-    let mut output = JoinSet::new();
-    output.spawn(child.wait_with_output());
-    Ok(Running { stdin, output })
+    let lines = Arc::<Mutex<Vec<Value>>>::default();
+    let mut end = JoinSet::new();
+    end.spawn(listen(child, lines.clone()));
+    Ok(Running { stdin, lines, end })
+}
+
+/// Reads what a script prints until it ends; whether it ended well.
+async fn listen(mut child: Child, lines: Arc<Mutex<Vec<Value>>>) -> Result<bool> {
+    let stdout = child.stdout.take().context("no standard output")?;
+    let mut printed = BufReader::new(stdout).lines();
+    while let Some(line) = printed.next_line().await? {
+        let line = serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
+        lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line);
+    }
+    Ok(child.wait().await?.success())
 }
 
 /// Runs `two-clients.js`; its head says what the arguments mean. Installs the
@@ -96,16 +124,6 @@ pub async fn start_two_clients(arguments: &[&str]) -> Result<Running> {
 /// not speak JSON.
 pub async fn two_clients(arguments: &[&str]) -> Result<Run> {
     start_two_clients(arguments).await?.finish().await
-}
-
-fn read(output: &Output) -> Result<Run> {
-    let text = std::str::from_utf8(&output.stdout)?;
-    let line = |line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"));
-    let lines: Result<_> = text.lines().map(line).collect();
-    Ok(Run {
-        success: output.status.success(),
-        lines: lines?,
-    })
 }
 
 /// The folder with the scripts, their packages installed.
