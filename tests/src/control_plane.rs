@@ -106,7 +106,10 @@ impl ControlPlane {
         self.write_configuration()?;
         let (mut process, address) = eventually("an address to listen on", async || {
             let mut process = self.spawn()?;
-            match process.line("listening", |line| listening_at(line, XDS)).await {
+            match process
+                .line("listening", |line| listening_at(line, XDS))
+                .await
+            {
                 // While it was away its port could become the other end of any connection.
                 Err(error) if format!("{error:#}").contains("in use") => Err(error),
                 done => Ok(done.map(|address| (process, address))),
