@@ -48,6 +48,9 @@ use crate::rebalance::{self, Board, Metrics};
 mod answers;
 mod routes;
 
+/// Share of all keys by member.
+type Shares = Arc<BTreeMap<String, f64>>;
+
 /// What the answers are made from.
 #[derive(Debug)]
 pub struct Admin {
@@ -58,7 +61,7 @@ pub struct Admin {
     /// How long a rebalance holds at most.
     ack_wait_ms: u64,
     /// Shares of the members under an epoch: computed when first asked for.
-    shares: Mutex<Option<(u64, Arc<BTreeMap<String, f64>>)>>,
+    shares: Mutex<Option<(u64, Shares)>>,
 }
 
 impl Admin {

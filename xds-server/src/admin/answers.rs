@@ -1,12 +1,11 @@
 //! The answers as values.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use sharding::{Assignment, FilterConfig, Roster};
 
-use super::Admin;
+use super::{Admin, Shares};
 use crate::api::{AssignmentStatus, MemberStatus, Status};
 use crate::rebalance::{Cause, Change, Record, Shown, shares};
 
@@ -83,7 +82,7 @@ impl Admin {
         members.iter().map(status).collect()
     }
 
-    async fn shares(&self, current: &FilterConfig) -> Option<Arc<BTreeMap<String, f64>>> {
+    async fn shares(&self, current: &FilterConfig) -> Option<Shares> {
         let mut known = self.shares.lock().await;
         if let Some((epoch, shares)) = &*known
             && *epoch == current.epoch

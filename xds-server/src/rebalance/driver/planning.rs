@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sharding::Assignment;
+use sharding::{Assignment, FilterConfig};
 use tokio::task::JoinHandle;
 
 use crate::rebalance::machine::{Event, Machine, Past};
@@ -18,7 +18,7 @@ impl Planning {
     /// no plan.
     pub(super) fn start(machine: &Machine, open: BTreeMap<String, u64>) -> Self {
         let past: Vec<Past> = machine.past().cloned().collect();
-        let after = machine.current().and_then(|config| config.assignment());
+        let after = machine.current().and_then(FilterConfig::assignment);
         let task = past.last().cloned().zip(after).map(|(before, after)| {
             tokio::task::spawn_blocking(move || {
                 let before = Assignment::new(0, before.policy, before.members);
