@@ -15,6 +15,7 @@ thread_local! {
 proxy_wasm::main! {{
     std::panic::set_hook(Box::new(|panic| {
         Envoy.log(LogLevel::Critical, &format!("yorkies: {panic}"));
+        VM.with(|vm| vm.crashed(&Envoy));
     }));
     Envoy.log(
         LogLevel::Info,

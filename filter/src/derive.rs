@@ -8,7 +8,7 @@ mod message;
 mod place;
 
 use sha2::{Digest, Sha256};
-use sharding::{CLUSTER_SECRET, KeyRule, Sha256Hash, ShardKey, Verify};
+use sharding::{CLUSTER_SECRET, KeyRule, Kind, Sha256Hash, ShardKey, Verify};
 
 use crate::body::Mode;
 use crate::fields::Message;
@@ -104,6 +104,12 @@ impl<'a> Request<'a> {
             rule: current.rules.find(headers.path),
             internal,
         }
+    }
+
+    /// Whether it stays open until somebody ends it.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.rule.kind == Kind::ServerStream || self.headers.is_upgrade
     }
 
     /// Whether the whole message is compared with whatever else says a key or a

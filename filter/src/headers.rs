@@ -6,6 +6,7 @@ use crate::host::HostError;
 
 /// The headers that matter to the filter, found in one pass without copying.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // each is a header of its own
 pub struct RequestHeaders<'a> {
     /// `:method`
     pub method: &'a [u8],
@@ -24,6 +25,9 @@ pub struct RequestHeaders<'a> {
     /// Whether there is an `access-control-request-method`: with `OPTIONS`, a
     /// CORS preflight.
     pub has_cors_method: bool,
+    /// Whether it asks for another protocol (`upgrade`, or `:protocol` of an
+    /// extended CONNECT): what follows stays open.
+    pub is_upgrade: bool,
     /// All of them, for those that few requests are asked for.
     pub(crate) all: &'a [u8],
 }
@@ -106,6 +110,7 @@ impl<'a> RequestHeaders<'a> {
             b"content-type" => self.content_type = value,
             b"connect-protocol-version" => self.has_connect_version = true,
             b"access-control-request-method" => self.has_cors_method = true,
+            b"upgrade" | b":protocol" => self.is_upgrade = true,
             name if name == SHARD_KEY.as_bytes() => self.shard_keys.push(value),
             name if name == API_KEY.as_bytes() => self.api_keys.push(value),
             name if name == SHARD_OWNER.as_bytes() => self.has_owner = true,
@@ -213,7 +218,15 @@ mod tests {
         assert!(headers.has_owner);
         assert!(headers.values("Other").filled().eq([b"x"]));
         assert!(headers.values("none").is_empty());
-        assert!(!headers.has_connect_version);
+        assert!(!headers.has_connect_version && !headers.is_upgrade);
+    }
+
+    #[test]
+    fn an_upgrade_shows_over_either_protocol() {
+        for name in ["upgrade", ":protocol"] {
+            let bytes = bytes(&[(name, b"websocket")]);
+            assert!(RequestHeaders::read(&bytes).unwrap().is_upgrade, "{name}");
+        }
     }
 
     #[test]

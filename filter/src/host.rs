@@ -78,6 +78,25 @@ pub trait Host {
     /// None that Envoy is known to have.
     fn reply(&self, reply: &Reply) -> Result<(), HostError>;
 
+    /// Ends the current request without another word to its caller, and to the
+    /// server. Not twice, and not once it has ended.
+    ///
+    /// # Errors
+    /// None that Envoy is known to have.
+    fn reset(&self) -> Result<(), HostError>;
+
+    /// Something that Envoy knows of the current request, or of itself.
+    ///
+    /// # Errors
+    /// [`HostError::NotFound`] for what is not known, or not yet.
+    fn property(&self, path: &[&str]) -> Result<Vec<u8>, HostError>;
+
+    /// Makes a call of its own. Nobody hears of the answer.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<(), HostError>;
+
     /// The plugin configuration; only while a root context is configured.
     ///
     /// # Errors
@@ -130,8 +149,35 @@ pub trait Host {
     /// For an id that is not defined.
     fn add_to_counter(&self, id: u32, amount: u64) -> Result<(), HostError>;
 
+    /// The id of the gauge of that name, which is one for the whole process.
+    ///
+    /// # Errors
+    /// None that Envoy is known to have.
+    fn define_gauge(&self, name: &str) -> Result<u32, HostError>;
+
+    /// Adds to a gauge, or takes away.
+    ///
+    /// # Errors
+    /// For an id that is not defined.
+    fn move_gauge(&self, id: u32, change: i64) -> Result<(), HostError>;
+
     /// Writes to the host's log.
     fn log(&self, level: LogLevel, message: &str);
+}
+
+/// A unary gRPC call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrpcCall<'a> {
+    /// Where to: `envoy.config.core.v3.GrpcService` in protobuf.
+    pub target: &'a [u8],
+    /// Full name of the service.
+    pub service: &'a str,
+    /// Name of its method.
+    pub method: &'a str,
+    /// The message in protobuf.
+    pub message: &'a [u8],
+    /// When to give up.
+    pub timeout: Duration,
 }
 
 /// Levels of the host's log that the filter uses.

@@ -25,7 +25,9 @@
 
 pub mod body;
 pub mod derive;
+pub mod drain;
 pub mod fields;
+pub mod handover;
 pub mod headers;
 pub mod host;
 pub mod key;
@@ -33,6 +35,7 @@ pub mod learned;
 pub mod metrics;
 pub mod project;
 pub mod refusal;
+pub mod report;
 pub mod request;
 pub mod rpc;
 pub mod state;

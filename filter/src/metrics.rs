@@ -1,10 +1,10 @@
-//! Counters, kept in the VM and added to Envoy's on a tick, so that a request
-//! costs no host call for them.
+//! Counters and gauges, kept in the VM and added to Envoy's on a tick, so that a
+//! request costs no host call for them.
 //!
 //! Envoy shows them as `wasmcustom.<name>`, one for the whole process, and to
 //! Prometheus without that prefix. The names are cut so that an entry of
-//! `stats_tags` can make a label of what stands behind `source.`, `mended.` or
-//! `refused.`: with `^wasmcustom\.yorkies\.requests\.source(\.(\w+))$` the first
+//! `stats_tags` can make a label of what stands behind `source.`, `mended.`,
+//! `refused.` or `drained.`: with `^wasmcustom\.yorkies\.requests\.source(\.(\w+))$` the first
 //! three become one `yorkies_requests_source`.
 //!
 //! | name | counts |
@@ -40,15 +40,28 @@
 //! | `yorkies.config.rejected` | configurations that could not be read |
 //! | `yorkies.config.stale` | configurations older than the one in use |
 //! | `yorkies.config.ignored_fields` | fields of configurations that this version does not know |
+//! | `yorkies.open_streams` | gauge: streams of the cluster that are open, and unary calls that have been for too long |
+//! | `yorkies.misplaced_streams` | gauge: those of them whose key has another owner now |
+//! | `yorkies.drain_stopped` | gauge: workers that end no streams, because requests went elsewhere than they predict |
+//! | `yorkies.drained.reset` | misplaced streams that were ended within their response |
+//! | `yorkies.drained.answered` | misplaced streams that were answered before it |
+//! | `yorkies.prediction_mismatches` | requests that were looked at and went elsewhere than predicted; those that overtake an assignment may be among them |
+//! | `yorkies.streams_orphaned` | open streams of a VM that crashed: nobody can end them |
+//! | `yorkies.reports.sent` | reports to the control plane |
+//! | `yorkies.reports.failed` | reports that could not be sent |
 //! | `yorkies.host.errors` | host calls that failed without harm to a request |
 //!
 //! A request is in exactly one of `source` and `refused`, and can be in
 //! several of `mended`. The `config` counters count once for each VM: every
 //! worker, and the main thread, which runs the filter but no requests.
 
+mod gauge;
+
 use std::cell::{Cell, OnceCell};
 
 use crate::host::{Host, HostError};
+
+pub use gauge::{Gauge, Gauges};
 
 /// One counter; see the table of this module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,11 +98,17 @@ pub enum Counter {
     ConfigRejected,
     ConfigStale,
     ConfigIgnoredFields,
+    DrainedReset,
+    DrainedAnswered,
+    PredictionMismatches,
+    StreamsOrphaned,
+    ReportsSent,
+    ReportsFailed,
     HostErrors,
 }
 
 /// In the order of [`Counter`].
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 38] = [
     "yorkies.requests.source.header",
     "yorkies.requests.source.body",
     "yorkies.requests.source.learned",
@@ -121,12 +140,20 @@ const NAMES: [&str; 32] = [
     "yorkies.config.rejected",
     "yorkies.config.stale",
     "yorkies.config.ignored_fields",
+    "yorkies.drained.reset",
+    "yorkies.drained.answered",
+    "yorkies.prediction_mismatches",
+    "yorkies.streams_orphaned",
+    "yorkies.reports.sent",
+    "yorkies.reports.failed",
     "yorkies.host.errors",
 ];
 
-/// The counters of one VM.
+/// The counters and gauges of one VM.
 #[derive(Debug)]
 pub struct Metrics {
+    /// The gauges.
+    pub gauges: Gauges,
     pending: [Cell<u64>; NAMES.len()],
     ids: OnceCell<[u32; NAMES.len()]>,
 }
@@ -136,6 +163,7 @@ impl Metrics {
     #[must_use]
     pub const fn new() -> Self {
         Self {
+            gauges: Gauges::new(),
             pending: [const { Cell::new(0) }; NAMES.len()],
             ids: OnceCell::new(),
         }
@@ -162,16 +190,17 @@ impl Metrics {
                 pending.set(0);
             }
         }
-        Ok(())
+        self.gauges.flush(host)
     }
 
-    /// Makes the counters known to the host, so that they show before they
+    /// Makes all of them known to the host, so that they show before they
     /// count.
     ///
     /// # Errors
     /// The first call that fails.
     pub fn define(&self, host: &impl Host) -> Result<(), HostError> {
-        self.ids(host).map(|_| ())
+        self.ids(host)?;
+        self.gauges.ids(host).map(|_| ())
     }
 
     fn ids(&self, host: &impl Host) -> Result<&[u32; NAMES.len()], HostError> {
@@ -198,9 +227,9 @@ mod tests {
     use crate::mock::MockHost;
 
     #[test]
-    fn the_table_names_every_counter_once() {
+    fn the_table_names_all_of_them_once() {
         let source = include_str!("metrics.rs");
-        for name in NAMES {
+        for name in NAMES.iter().chain(&gauge::NAMES) {
             assert_eq!(
                 source.matches(&format!("| `{name}` |")).count(),
                 1,

@@ -1,13 +1,27 @@
 //! A host that remembers what it was asked, and does to the headers what
 //! Envoy does.
 
+mod script;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::headers::serialize;
-use crate::host::{Host, HostError, LogLevel};
+use crate::host::{GrpcCall, Host, HostError, LogLevel};
 use crate::rpc::Reply;
+
+/// By the context that knows them, and name.
+type Properties = BTreeMap<(Option<u32>, String), Vec<u8>>;
+
+/// A gRPC call that was made.
+#[derive(Debug)]
+pub(crate) struct MockCall {
+    pub(crate) context: Option<u32>,
+    pub(crate) target: Vec<u8>,
+    pub(crate) method: String,
+    pub(crate) message: Vec<u8>,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct MockHost {
@@ -27,129 +41,15 @@ pub(crate) struct MockHost {
     entered: Cell<Option<u32>>,
     gone: RefCell<BTreeSet<u32>>,
     counters: RefCell<Vec<(String, u64)>>,
+    gauges: RefCell<Vec<(String, i64)>>,
+    properties: RefCell<Properties>,
+    resets: RefCell<Vec<Option<u32>>>,
+    resets_seen: Cell<usize>,
+    grpc_calls: RefCell<Vec<MockCall>>,
     tick_periods: RefCell<Vec<Duration>>,
     logs: RefCell<Vec<(LogLevel, String)>>,
     calls: Cell<usize>,
     failure: Cell<Option<HostError>>,
-}
-
-impl MockHost {
-    /// The next request.
-    pub(crate) fn request<V: AsRef<[u8]>>(&self, headers: &[(&str, V)]) {
-        let headers = headers.iter();
-        self.headers.replace(
-            headers
-                .map(|(name, value)| ((*name).to_owned(), value.as_ref().to_vec()))
-                .collect(),
-        );
-        self.filter_state.borrow_mut().clear();
-        self.body.borrow_mut().clear();
-        self.replies.borrow_mut().clear();
-        self.calls.set(0);
-    }
-
-    /// More of the request's body; returns the size of what waits.
-    pub(crate) fn body(&self, bytes: &[u8]) -> usize {
-        let mut body = self.body.borrow_mut();
-        body.extend(bytes);
-        body.len()
-    }
-
-    /// The headers of the response.
-    pub(crate) fn response(&self, headers: &[(&str, &str)]) {
-        let headers = headers.iter();
-        self.response_headers.replace(
-            headers
-                .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
-                .collect(),
-        );
-    }
-
-    /// The next piece of the response's body.
-    pub(crate) fn response_piece(&self, bytes: &[u8]) {
-        self.response_body.replace(bytes.to_vec());
-    }
-
-    pub(crate) fn disturb_next_writes(&self, writes: usize) {
-        self.disturbed.set(writes);
-    }
-
-    pub(crate) fn configuration(&self, json: &str) {
-        self.configuration.replace(json.as_bytes().to_vec());
-    }
-
-    pub(crate) fn fail_with(&self, error: HostError) {
-        self.failure.set(Some(error));
-    }
-
-    pub(crate) fn recover(&self) {
-        self.failure.set(None);
-    }
-
-    /// Every value of a request header.
-    pub(crate) fn values(&self, name: &str) -> Vec<String> {
-        let headers = self.headers.borrow();
-        let named = headers.iter().filter(|(other, _)| other == name);
-        named
-            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
-            .collect()
-    }
-
-    pub(crate) fn filter_state(&self, name: &str) -> Option<String> {
-        self.filter_state.borrow().get(name).cloned()
-    }
-
-    pub(crate) fn reply(&self) -> Option<Reply> {
-        assert!(self.replies.borrow().len() < 2, "replied twice");
-        let replies = self.replies.borrow();
-        replies.first().map(|(_, reply)| reply.clone())
-    }
-
-    /// Takes the replies since the request began or since last asked, with
-    /// the contexts that they were made in.
-    pub(crate) fn take_replies(&self) -> Vec<(Option<u32>, Reply)> {
-        self.replies.take()
-    }
-
-    /// The context of the next call; `None`: that of the callback.
-    pub(crate) fn entered(&self) -> Option<u32> {
-        self.entered.get()
-    }
-
-    /// A context that no longer exists.
-    pub(crate) fn gone(&self, context: u32) {
-        self.gone.borrow_mut().insert(context);
-    }
-
-    pub(crate) fn pass(&self, time: Duration) {
-        self.now.set(self.now.get() + time);
-    }
-
-    pub(crate) fn counter(&self, name: &str) -> u64 {
-        let counters = self.counters.borrow();
-        let counter = counters.iter().find(|(other, _)| other == name);
-        counter.map_or(0, |(_, value)| *value)
-    }
-
-    /// Host calls since the request began.
-    pub(crate) fn calls(&self) -> usize {
-        self.calls.get()
-    }
-
-    pub(crate) fn tick_period(&self) -> Option<Duration> {
-        self.tick_periods.borrow().last().copied()
-    }
-
-    pub(crate) fn logged(&self, level: LogLevel) -> Vec<String> {
-        let logs = self.logs.borrow();
-        let of_level = logs.iter().filter(|(other, _)| *other == level);
-        of_level.map(|(_, message)| message.clone()).collect()
-    }
-
-    fn called(&self) -> Result<(), HostError> {
-        self.calls.set(self.calls.get() + 1);
-        self.failure.get().map_or(Ok(()), Err)
-    }
 }
 
 impl Host for MockHost {
@@ -201,7 +101,8 @@ impl Host for MockHost {
             self.disturbed.set(self.disturbed.get() - 1);
             return Err(HostError::CasMismatch);
         }
-        if version != 0 && version != now {
+        // Envoy looks at the version only of what is there.
+        if now != 0 && version != 0 && version != now {
             return Err(HostError::CasMismatch);
         }
         shared.insert(name.to_owned(), (value.to_vec(), now + 1));
@@ -235,6 +136,32 @@ impl Host for MockHost {
         self.called()
     }
 
+    fn reset(&self) -> Result<(), HostError> {
+        self.called()?;
+        let mut resets = self.resets.borrow_mut();
+        assert!(!resets.contains(&self.entered.get()), "reset twice");
+        resets.push(self.entered.get());
+        Ok(())
+    }
+
+    fn property(&self, path: &[&str]) -> Result<Vec<u8>, HostError> {
+        self.called()?;
+        let properties = self.properties.borrow();
+        let name = (self.entered.get(), path.join("."));
+        properties.get(&name).cloned().ok_or(HostError::NotFound)
+    }
+
+    fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<(), HostError> {
+        self.called()?;
+        self.grpc_calls.borrow_mut().push(MockCall {
+            context: self.entered.get(),
+            target: call.target.to_vec(),
+            method: format!("{}/{}", call.service, call.method),
+            message: call.message.to_vec(),
+        });
+        Ok(())
+    }
+
     fn plugin_configuration(&self) -> Result<Vec<u8>, HostError> {
         self.called()?;
         Ok(self.configuration.borrow().clone())
@@ -263,6 +190,9 @@ impl Host for MockHost {
     fn define_counter(&self, name: &str) -> Result<u32, HostError> {
         self.called()?;
         let mut counters = self.counters.borrow_mut();
+        if let Some(id) = counters.iter().position(|(other, _)| other == name) {
+            return Ok(id as u32);
+        }
         counters.push((name.to_owned(), 0));
         Ok(counters.len() as u32 - 1)
     }
@@ -273,6 +203,25 @@ impl Host for MockHost {
         let mut counters = self.counters.borrow_mut();
         let counter = counters.get_mut(id as usize).ok_or(HostError::NotFound)?;
         counter.1 += amount;
+        Ok(())
+    }
+
+    fn define_gauge(&self, name: &str) -> Result<u32, HostError> {
+        self.called()?;
+        let mut gauges = self.gauges.borrow_mut();
+        if let Some(id) = gauges.iter().position(|(other, _)| other == name) {
+            return Ok(id as u32);
+        }
+        gauges.push((name.to_owned(), 0));
+        Ok(gauges.len() as u32 - 1)
+    }
+
+    fn move_gauge(&self, id: u32, change: i64) -> Result<(), HostError> {
+        self.called()?;
+        let mut gauges = self.gauges.borrow_mut();
+        let gauge = gauges.get_mut(id as usize).ok_or(HostError::NotFound)?;
+        gauge.1 += change;
+        assert!(gauge.1 >= 0, "{gauge:?}");
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! How a request that is routed has to look. Pure.
 
+use sharding::Owner;
+
 use crate::derive::Derived;
 use crate::headers::RequestHeaders;
 use crate::key::Key;
@@ -13,7 +15,7 @@ pub struct Annotations<'a> {
     /// What happens to `x-shard-owner`.
     pub owner: Change,
     /// Who owns the key, as far as the filter knows.
-    pub owner_id: Option<&'a str>,
+    pub owned_by: Option<Owner<'a>>,
 }
 
 /// What happens to a header.
@@ -31,10 +33,8 @@ impl<'a> Annotations<'a> {
     /// Those of a request with these headers and that key, under an assignment.
     #[must_use]
     pub fn of(derived: &Derived<'_>, headers: &RequestHeaders<'_>, current: &'a Current) -> Self {
-        let owner_id = match (&derived.key, &current.assignment) {
-            (Some(key), Some(assignment)) => assignment
-                .owner(key.as_str().as_bytes())
-                .map(|owner| owner.member.id.as_str()),
+        let owned_by = match (&derived.key, &current.assignment) {
+            (Some(key), Some(assignment)) => assignment.owner(key.as_str().as_bytes()),
             _ => None,
         };
         let shard_key = match &derived.key {
@@ -43,7 +43,7 @@ impl<'a> Annotations<'a> {
             Some(key) if is_there(key, headers) => Change::Keep,
             Some(_) => Change::Set,
         };
-        let owner = match owner_id {
+        let owner = match owned_by {
             Some(_) => Change::Set,
             None if headers.has_owner => Change::Remove,
             None => Change::Keep,
@@ -51,7 +51,7 @@ impl<'a> Annotations<'a> {
         Self {
             shard_key,
             owner,
-            owner_id,
+            owned_by,
         }
     }
 }

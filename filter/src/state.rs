@@ -12,6 +12,10 @@
 //! would pass it by. So a configuration is refused where there is no good
 //! state, which is true of the canary, and ignored where there is one.
 
+mod configuring;
+mod following;
+mod ticking;
+
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,19 +23,12 @@ use std::time::Duration;
 
 use sharding::{Assignment, FilterConfig, Rules, canonical_project};
 
+use crate::drain::Drain;
+use crate::handover::Handover;
 use crate::host::{Host, HostError, LogLevel};
 use crate::metrics::{Counter, Metrics};
-use crate::stream;
+use crate::report::Reports;
 use crate::waiting::Waiting;
-
-/// How often counters reach the host, and requests are looked at that wait.
-const TICK: Duration = Duration::from_secs(1);
-
-/// The same while a tick has left something undone.
-const QUICK_TICK: Duration = Duration::from_millis(10);
-
-/// Unknown fields that a log line names.
-const MAX_NAMED_FIELDS: usize = 8;
 
 /// A configuration, made ready for requests. Immutable.
 #[derive(Debug)]
@@ -42,7 +39,7 @@ pub struct Current {
     pub rules: Rules,
     /// Absent in key-only mode. Its table is built by the first request that
     /// asks for an owner.
-    pub assignment: Option<Assignment>,
+    pub assignment: Option<Rc<Assignment>>,
     /// The epoch in decimal.
     pub epoch: String,
     /// The project of requests that name none, canonical; empty where none is
@@ -51,9 +48,11 @@ pub struct Current {
 }
 
 impl Current {
-    /// Makes a configuration ready.
+    /// Makes a configuration ready. The assignment of the one `before` is kept
+    /// with its table, if it is the same.
     #[must_use]
-    pub fn new(config: FilterConfig) -> Self {
+    pub fn new(config: FilterConfig, before: Option<&Self>) -> Self {
+        let same = before.filter(|before| before.has_same_assignment(&config));
         let default = config.default_project.as_deref().unwrap_or_default();
         Self {
             // A configuration with a project that is none was refused.
@@ -61,10 +60,18 @@ impl Current {
                 .map(Cow::into_owned)
                 .unwrap_or_default(),
             rules: config.rules(),
-            assignment: config.assignment(),
+            assignment: match same {
+                Some(before) => before.assignment.clone(),
+                None => config.assignment().map(Rc::new),
+            },
             epoch: config.epoch.to_string(),
             config,
         }
+    }
+
+    fn has_same_assignment(&self, config: &FilterConfig) -> bool {
+        let own = &self.config;
+        (own.epoch, own.policy, &own.members) == (config.epoch, config.policy, &config.members)
     }
 }
 
@@ -83,11 +90,20 @@ pub struct Configured {
 pub struct Vm {
     current: RefCell<Option<Rc<Current>>>,
     pub(crate) metrics: Metrics,
-    /// The root context that ticks: one for the VM, the newest.
+    /// Every root context that there is, newest last.
+    roots: RefCell<Vec<u32>>,
+    /// The one that ticks: one for the VM, the newest.
     ticking: Cell<Option<u32>>,
-    /// Whether it ticks quickly.
-    is_quick: Cell<bool>,
+    /// How often it ticks.
+    period: Cell<Duration>,
     pub(crate) waiting: Waiting,
+    drain: RefCell<Drain>,
+    /// Streams that are open, where a panic can read it.
+    open_streams: Cell<u64>,
+    reports: RefCell<Reports>,
+    /// Requests that were refused.
+    refused: Cell<u64>,
+    handover: Handover,
 }
 
 impl Vm {
@@ -97,9 +113,15 @@ impl Vm {
         Self {
             current: RefCell::new(None),
             metrics: Metrics::new(),
+            roots: RefCell::new(Vec::new()),
             ticking: Cell::new(None),
-            is_quick: Cell::new(false),
+            period: Cell::new(Duration::ZERO),
             waiting: Waiting::new(),
+            drain: RefCell::new(Drain::new()),
+            open_streams: Cell::new(0),
+            reports: RefCell::new(Reports::new()),
+            refused: Cell::new(0),
+            handover: Handover::new(),
         }
     }
 
@@ -109,127 +131,27 @@ impl Vm {
         self.current.borrow().clone()
     }
 
-    /// Takes over the plugin configuration of a new root context, unless it is
-    /// older than the one in use: roots of several listeners may be configured
-    /// in any order. An equal epoch does replace, for configurations that are
-    /// kept by hand.
-    pub fn configure(&self, host: &impl Host, root: u32) -> Configured {
-        self.note(self.metrics.define(host));
-        self.tick_with(host, root);
-        let read = host
-            .plugin_configuration()
-            .map_err(|error| error.to_string())
-            .and_then(|json| FilterConfig::from_json(&json).map_err(|error| error.to_string()));
-        let decoded = match read {
-            Ok(decoded) => decoded,
-            Err(error) => {
-                self.metrics.add(Counter::ConfigRejected, 1);
-                let kept = match self.current() {
-                    Some(current) => format!("epoch {} stays", current.epoch),
-                    None => "none before it".to_owned(),
-                };
-                host.log(
-                    LogLevel::Error,
-                    &format!("yorkies: configuration rejected, {kept}: {error}"),
-                );
-                // A VM that refuses never ticks: this is its only chance to be counted.
-                self.note(self.metrics.flush(host));
-                return Configured {
-                    can_serve: self.current.borrow().is_some(),
-                    internal: false,
-                };
-            }
-        };
-        if !decoded.ignored.is_empty() {
-            let fields = decoded.ignored.len();
-            self.metrics
-                .add(Counter::ConfigIgnoredFields, fields as u64);
-            let named: Vec<_> = decoded.ignored.iter().take(MAX_NAMED_FIELDS).collect();
+    /// The VM dies: it counts the streams that nobody can end any more, and
+    /// gives back its part of the gauges. Whatever the panic has interrupted,
+    /// this reads nothing that can be borrowed.
+    pub fn crashed(&self, host: &impl Host) {
+        let open = self.open_streams.get();
+        self.metrics.add(Counter::StreamsOrphaned, open);
+        self.metrics.gauges.clear();
+        self.note(self.metrics.flush(host));
+        if open > 0 {
             host.log(
-                LogLevel::Warn,
-                &format!("yorkies: {fields} unknown fields ignored, first {named:?}"),
-            );
-        }
-        let internal = decoded.config.internal;
-        self.replace(
-            host,
-            FilterConfig {
-                internal: false,
-                ..decoded.config
-            },
-        );
-        Configured {
-            can_serve: true,
-            internal,
-        }
-    }
-
-    fn replace(&self, host: &impl Host, config: FilterConfig) {
-        if let Some(current) = self.current()
-            && config.epoch < current.config.epoch
-        {
-            self.metrics.add(Counter::ConfigStale, 1);
-            host.log(
-                LogLevel::Warn,
+                LogLevel::Critical,
                 &format!(
-                    "yorkies: configuration of epoch {} ignored, epoch {} is in use",
-                    config.epoch, current.epoch
+                    "yorkies: {open} open streams are left without a filter that could end them"
                 ),
             );
-            return;
-        }
-        self.metrics.add(Counter::ConfigUpdates, 1);
-        if let Some(current) = self.current()
-            && config == current.config
-        {
-            // Told once for each listener: a table that is built is kept.
-            return;
-        }
-        host.log(
-            LogLevel::Debug,
-            &format!("yorkies: epoch {} in use", config.epoch),
-        );
-        *self.current.borrow_mut() = Some(Rc::new(Current::new(config)));
-    }
-
-    /// The tick of a root context.
-    pub fn tick(&self, host: &impl Host, root: u32) {
-        if self.ticking.get() != Some(root) {
-            self.note(host.set_tick_period(Duration::ZERO));
-            return;
-        }
-        let refused = stream::refuse_overdue(self, host, root);
-        self.note(refused.map(|_| ()));
-        let is_quick = refused.unwrap_or(false);
-        if self.is_quick.replace(is_quick) != is_quick {
-            let period = if is_quick { QUICK_TICK } else { TICK };
-            self.note(host.set_tick_period(period));
-        }
-        self.note(self.metrics.flush(host));
-    }
-
-    /// The end of a root context.
-    pub fn done(&self, host: &impl Host, root: u32) {
-        // Envoy would go on with the timer of a root that is gone.
-        self.note(host.set_tick_period(Duration::ZERO));
-        if self.ticking.get() == Some(root) {
-            self.ticking.set(None);
-            self.note(self.metrics.flush(host));
         }
     }
 
-    /// Lets counters flow while no root ticks: the newest is gone, and Envoy went
-    /// back to an older one, which it does without configuring it.
-    pub(crate) fn keep_ticking(&self, host: &impl Host, root: u32) {
-        if self.ticking.get().is_none() {
-            self.tick_with(host, root);
-        }
-    }
-
-    fn tick_with(&self, host: &impl Host, root: u32) {
-        self.note(host.set_tick_period(TICK));
-        self.is_quick.set(false);
-        self.ticking.set(Some(root));
+    pub(crate) fn count_refused(&self, counter: Counter) {
+        self.metrics.add(counter, 1);
+        self.refused.set(self.refused.get().saturating_add(1));
     }
 
     pub(crate) fn note(&self, result: Result<(), HostError>) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sharding::{SHARD_EPOCH, SHARD_KEY, SHARD_OWNER, ShardKey};
 
 use crate::derive::{Body, Derived, Ids, Request, Step};
+use crate::drain::Routed;
 use crate::fields::Message;
 use crate::headers::RequestHeaders;
 use crate::host::{Host, HostError};
@@ -39,6 +40,8 @@ pub struct Stream {
     phase: Phase,
     /// Bytes of its message that were read.
     inspected: usize,
+    /// Whether it may have to end when its key gets another owner.
+    is_followed: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +77,7 @@ impl Stream {
             internal,
             phase: Phase::Passing,
             inspected: 0,
+            is_followed: false,
         }
     }
 
@@ -134,6 +138,9 @@ impl Stream {
 
     /// The headers of its response came; `is_all`: there is no body.
     pub fn response_headers(&mut self, vm: &Vm, host: &impl Host, is_all: bool) {
+        if self.is_followed {
+            vm.answered(self.id, host);
+        }
         if let Phase::Learning(learning) = &mut self.phase
             && (is_all || !learning.headers(vm, host))
         {
@@ -204,16 +211,16 @@ impl Stream {
         let key = derived.key.as_ref().map(Key::as_str);
         change(host, SHARD_KEY, annotations.shard_key, key)?;
         change(host, SHARD_EPOCH, Change::Set, Some(&current.epoch))?;
-        change(host, SHARD_OWNER, annotations.owner, annotations.owner_id)?;
+        let owner = annotations.owned_by;
+        let owner_id = owner.map(|owner| owner.member.id.as_str());
+        change(host, SHARD_OWNER, annotations.owner, owner_id)?;
         noting::routed(vm, host, derived, self.inspected);
-        if let (Some(learn), Some(key), true) =
-            (&request.rule.learn, &derived.key, derived.is_in_message)
-        {
-            let limit = request.current.config.max_body as usize;
-            self.phase = match Learning::new(learn, key, limit) {
-                Some(learning) => Phase::Learning(Box::new(learning)),
-                None => Phase::Passing,
-            };
+        if let Some(owner) = owner {
+            self.is_followed = true;
+            vm.routed(self.id, Routed::of(request, owner.hash));
+        }
+        if let Some(learning) = Learning::of(request, derived) {
+            self.phase = Phase::Learning(Box::new(learning));
         }
         Ok(Flow::Continue)
     }
@@ -249,6 +256,9 @@ impl Stream {
     pub fn end(&mut self, vm: &Vm) {
         if matches!(self.phase, Phase::Reading(_)) {
             vm.waiting.remove(self.id);
+        }
+        if self.is_followed {
+            vm.ended(self.id);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use sharding::{Assignment, Member as Entry, Policy, Roster};
 
 use crate::{
@@ -100,12 +101,40 @@ impl Cluster {
         Ok(())
     }
 
-    /// Restarts the control plane with another policy, and waits until every
-    /// worker routes by it.
-    pub async fn change_policy(&mut self, policy: Policy) -> Result<()> {
+    /// Waits until the rebalance to what is expected is over, as the control
+    /// plane sees it: no stream is misplaced on any proxy.
+    pub async fn rebalanced(&mut self) -> Result<()> {
+        let roster = Roster::new(self.entries.clone())?;
+        let known = self.epoch();
+        let epoch = eventually("rebalanced", async || {
+            let status = self.control_plane.status().await?;
+            let epoch = status["epoch"].as_u64().unwrap_or_default();
+            let vms = status["proxies"].as_array().into_iter().flatten();
+            let vms = vms.filter_map(|proxy| proxy["vms"].as_array()).flatten();
+            let is_there = |vm: &Value| vm["epoch"] == epoch && vm["misplaced"] == 0;
+            let behind = vms.filter(|vm| !is_there(vm)).count();
+            ensure!(
+                epoch > known
+                    && status["stage"] == "stable"
+                    && status["pending"] == false
+                    && status["policy"] == self.policy.to_string()
+                    && has_members(&status, &roster)
+                    && behind == 0,
+                "still at {status:#}"
+            );
+            Ok(epoch)
+        })
+        .await?;
+        self.history.push((epoch, self.expected()?));
+        Ok(())
+    }
+
+    /// Restarts the control plane with another policy, and waits until the
+    /// rebalance to it is over.
+    pub async fn restart_with(&mut self, policy: Policy) -> Result<()> {
         self.control_plane.restart_with(policy).await?;
         self.policy = policy;
-        self.settle().await
+        self.rebalanced().await
     }
 
     /// `streams` watches of these documents, evenly over proxies, workers and
@@ -225,6 +254,21 @@ impl Cluster {
             .map(|(_, assignment)| address(assignment, &arrival.key))
             .collect()
     }
+}
+
+fn has_members(status: &Value, roster: &Roster) -> bool {
+    let members = status["members"].as_array().into_iter().flatten();
+    let named: Vec<_> = members
+        .map(|member| {
+            let text = |name: &str| member[name].as_str().unwrap_or_default().to_owned();
+            (text("id"), text("address"), member["weight"].as_u64())
+        })
+        .collect();
+    let expected = roster.members().iter().map(|member| {
+        let (id, address) = (member.id.clone(), member.address.to_string());
+        (id, address, Some(u64::from(member.weight)))
+    });
+    named.into_iter().eq(expected)
 }
 
 fn address(assignment: &Assignment, key: &str) -> Result<SocketAddr> {

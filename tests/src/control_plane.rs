@@ -1,5 +1,6 @@
 //! The control plane as a process.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
 use std::net::SocketAddr;
@@ -7,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
-use sharding::Policy;
+use http::Method;
+use serde_json::Value;
+use sharding::{Assignment, Policy};
 
 use crate::artifacts::{filter_module, xds_server_binary};
 use crate::process::run_to_end;
-use crate::{LogLine, MembersFile, Mode, Process, eventually};
+use crate::{Client, LogLine, MembersFile, Mode, Process, Protocol, Request, eventually};
 
 /// The events that tell where it listens.
 const XDS: &str = "xDS server listening";
@@ -93,6 +96,27 @@ impl ControlPlane {
     #[must_use]
     pub fn admin_url(&self) -> String {
         format!("http://{}", self.admin)
+    }
+
+    /// What its admin interface says of everything.
+    pub async fn status(&self) -> Result<Value> {
+        self.admin("/api/status").await
+    }
+
+    /// The assignments that it has handed out last, by epoch.
+    pub async fn published(&self) -> Result<BTreeMap<u64, Assignment>> {
+        let mut present = self.admin("/api/assignment").await?;
+        let mut all = present["past"].take();
+        let all = all.as_array_mut().context("no past")?;
+        all.push(present);
+        all.iter().map(assignment).collect()
+    }
+
+    async fn admin(&self, path: &str) -> Result<Value> {
+        let client = Client::new(self.admin, Protocol::Http1);
+        let reply = client.send(&Request::new(Method::GET, path)).await?;
+        ensure!(reply.status.is_success(), "{}", reply.text());
+        Ok(serde_json::from_slice(&reply.body)?)
     }
 
     /// Kills it; the members file can still be edited.
@@ -214,6 +238,13 @@ impl ControlPlane {
             .arg(self.configuration());
         Process::spawn(command, "xds-server", &self.folder)
     }
+}
+
+fn assignment(json: &Value) -> Result<(u64, Assignment)> {
+    let epoch = json["epoch"].as_u64().context("no epoch")?;
+    let policy = json["policy"].as_str().context("no policy")?.parse()?;
+    let roster = serde_json::from_value(json["members"].clone())?;
+    Ok((epoch, Assignment::new(epoch, policy, roster)))
 }
 
 fn listening_at(line: &str, message: &str) -> Option<SocketAddr> {

@@ -11,9 +11,15 @@ use serde_json::{Value, json};
 /// filter reports through it too.
 pub const XDS_CLUSTER: &str = "yorkies_xds";
 
-/// What becomes of `wasmcustom.yorkies.requests.<label>.<value>`: one metric
-/// `yorkies_requests_<label>` with a label for Prometheus.
-const LABELS: [&str; 3] = ["source", "mended", "refused"];
+/// Labels for Prometheus, and the counters of the filter that have them:
+/// `wasmcustom.yorkies.requests.source.<value>` becomes one metric
+/// `yorkies_requests_source` with the label `source`.
+const LABELS: [(&str, &str); 4] = [
+    ("source", r"requests\.source"),
+    ("mended", r"requests\.mended"),
+    ("refused", r"requests\.refused"),
+    ("how", "drained"),
+];
 
 /// The variant of the xDS protocol that a proxy speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -154,9 +160,9 @@ impl Bootstrap {
             "admin": { "address": socket_address(&self.admin) },
             "dynamic_resources": dynamic,
             "static_resources": { "clusters": [self.xds_cluster()] },
-            "stats_config": { "stats_tags": LABELS.map(|label| json!({
+            "stats_config": { "stats_tags": LABELS.map(|(label, counter)| json!({
                 "tag_name": label,
-                "regex": format!(r"^wasmcustom\.yorkies\.requests\.{label}(\.(\w+))$"),
+                "regex": format!(r"^wasmcustom\.yorkies\.{counter}(\.(\w+))$"),
             })) },
             "layered_runtime": { "layers": [{
                 "name": "yorkies",

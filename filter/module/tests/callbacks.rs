@@ -75,3 +75,10 @@ fn the_list_has_what_the_sdk_cannot_do_without() {
     }
     assert!(list.names().all(is_callback));
 }
+
+#[test]
+fn nobody_hears_the_answers_to_calls_that_the_sdk_did_not_make() {
+    let list = list();
+    let mut grpc = list.names().filter(|name| name.contains("grpc"));
+    assert_eq!(grpc.next(), None, "the SDK would panic at them");
+}

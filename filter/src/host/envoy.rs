@@ -1,108 +1,30 @@
-//! The real host: Envoy's proxy-wasm ABI 0.2.1.
-//!
-//! The functions are declared here, because the SDK's wrappers read the status
-//! as a closed enum and panic on what they do not expect, and a panic costs
-//! the worker its VM. Here any 32-bit status is a value.
+//! The real host: Envoy's proxy-wasm ABI 0.2.1. The only calls of what is not
+//! Rust, each with the proof that it is safe.
 
 #![allow(unsafe_code)]
+
+mod abi;
 
 use std::ptr;
 use std::time::Duration;
 
-use super::{Host, HostError, LogLevel};
+use super::{GrpcCall, Host, HostError, LogLevel};
 use crate::headers;
 use crate::rpc::Reply;
 
-/// `proxy_map_type_t`: the headers of the request.
-const REQUEST_HEADERS: u32 = 0;
-/// `proxy_map_type_t`: the headers of the response.
-const RESPONSE_HEADERS: u32 = 2;
-/// `proxy_buffer_type_t`: the body of the request.
-const REQUEST_BODY: u32 = 0;
-/// `proxy_buffer_type_t`: the body of the response.
-const RESPONSE_BODY: u32 = 1;
-/// `proxy_buffer_type_t`: the plugin configuration.
-const PLUGIN_CONFIGURATION: u32 = 7;
-/// `proxy_metric_type_t`: a counter.
-const COUNTER: u32 = 0;
-/// `clockid_t` of WASI: the monotonic clock.
-const MONOTONIC: u32 = 1;
+use abi::{
+    COUNTER, GAUGE, MONOTONIC, PLUGIN_CONFIGURATION, REQUEST, REQUEST_BODY, REQUEST_HEADERS,
+    RESPONSE_BODY, RESPONSE_HEADERS, clock_time_get, proxy_close_stream, proxy_define_metric,
+    proxy_get_buffer_bytes, proxy_get_header_map_pairs, proxy_get_property, proxy_get_shared_data,
+    proxy_grpc_call, proxy_increment_metric, proxy_log, proxy_remove_header_map_value,
+    proxy_replace_header_map_value, proxy_send_local_response, proxy_set_effective_context,
+    proxy_set_property, proxy_set_shared_data, proxy_set_tick_period_milliseconds,
+};
 
 /// Envoy, as seen from inside a VM. Only ever called from a callback, so the
 /// host always knows the current context.
 #[derive(Debug, Clone, Copy)]
 pub struct Envoy;
-
-// Pointers and sizes as in the ABI: 32 bits each on wasm32. Natively these symbols do not exist; nothing there calls them.
-#[link(wasm_import_module = "env")]
-unsafe extern "C" {
-    fn proxy_log(level: u32, data: *const u8, size: usize) -> u32;
-    fn proxy_get_buffer_bytes(
-        buffer_type: u32,
-        start: usize,
-        max_size: usize,
-        return_data: *mut *mut u8,
-        return_size: *mut usize,
-    ) -> u32;
-    fn proxy_get_header_map_pairs(
-        map_type: u32,
-        return_data: *mut *mut u8,
-        return_size: *mut usize,
-    ) -> u32;
-    fn proxy_replace_header_map_value(
-        map_type: u32,
-        name: *const u8,
-        name_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_remove_header_map_value(map_type: u32, name: *const u8, name_size: usize) -> u32;
-    fn proxy_set_property(
-        path: *const u8,
-        path_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_send_local_response(
-        status: u32,
-        details: *const u8,
-        details_size: usize,
-        body: *const u8,
-        body_size: usize,
-        headers: *const u8,
-        headers_size: usize,
-        grpc_status: i32,
-    ) -> u32;
-    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
-    fn proxy_define_metric(
-        metric_type: u32,
-        name: *const u8,
-        name_size: usize,
-        return_id: *mut u32,
-    ) -> u32;
-    fn proxy_get_shared_data(
-        name: *const u8,
-        name_size: usize,
-        return_data: *mut *mut u8,
-        return_size: *mut usize,
-        return_cas: *mut u32,
-    ) -> u32;
-    fn proxy_set_shared_data(
-        name: *const u8,
-        name_size: usize,
-        value: *const u8,
-        value_size: usize,
-        cas: u32,
-    ) -> u32;
-    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
-    fn proxy_set_effective_context(context: u32) -> u32;
-}
-
-// Of proxy-wasm's own clock Envoy makes the time of day, which can go back.
-#[link(wasm_import_module = "wasi_snapshot_preview1")]
-unsafe extern "C" {
-    fn clock_time_get(id: u32, precision: u64, return_time: *mut u64) -> u32;
-}
 
 /// Calls a function that returns bytes, and takes ownership of them.
 fn returned_bytes(
@@ -137,6 +59,19 @@ fn buffer(buffer_type: u32, start: usize, length: usize) -> Result<Vec<u8>, Host
         // SAFETY: both pointers are to live, writable locals of `returned_bytes`.
         unsafe { proxy_get_buffer_bytes(buffer_type, start, length, data, size) }
     })
+}
+
+fn define_metric(metric_type: u32, name: &str) -> Result<u32, HostError> {
+    let mut id = 0;
+    // SAFETY: pointer and size are those of a live slice; `id` is a live, writable local.
+    HostError::check(unsafe {
+        proxy_define_metric(metric_type, name.as_ptr(), name.len(), &raw mut id)
+    })?;
+    Ok(id)
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 impl Host for Envoy {
@@ -229,6 +164,43 @@ impl Host for Envoy {
         })
     }
 
+    fn reset(&self) -> Result<(), HostError> {
+        // SAFETY: takes no pointer.
+        HostError::check(unsafe { proxy_close_stream(REQUEST) })
+    }
+
+    fn property(&self, path: &[&str]) -> Result<Vec<u8>, HostError> {
+        let path = path.join("\0");
+        returned_bytes(|data, size| {
+            // SAFETY: the path is a live slice that the host only reads during the call; the other pointers are to live,
+            // writable locals of `returned_bytes`.
+            unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }
+        })
+    }
+
+    fn grpc_call(&self, call: &GrpcCall<'_>) -> Result<(), HostError> {
+        let metadata = headers::serialize([].into_iter());
+        let mut token = 0;
+        // SAFETY: pointers and sizes are those of live slices, which the host copies before it returns; `token` is a live,
+        // writable local.
+        HostError::check(unsafe {
+            proxy_grpc_call(
+                call.target.as_ptr(),
+                call.target.len(),
+                call.service.as_ptr(),
+                call.service.len(),
+                call.method.as_ptr(),
+                call.method.len(),
+                metadata.as_ptr(),
+                metadata.len(),
+                call.message.as_ptr(),
+                call.message.len(),
+                milliseconds(call.timeout),
+                &raw mut token,
+            )
+        })
+    }
+
     fn plugin_configuration(&self) -> Result<Vec<u8>, HostError> {
         returned_bytes(|data, size| {
             // SAFETY: both pointers are to live, writable locals of `returned_bytes`. The largest 32-bit length that
@@ -240,9 +212,8 @@ impl Host for Envoy {
     }
 
     fn set_tick_period(&self, period: Duration) -> Result<(), HostError> {
-        let milliseconds = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
         // SAFETY: takes no pointer.
-        HostError::check(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
+        HostError::check(unsafe { proxy_set_tick_period_milliseconds(milliseconds(period)) })
     }
 
     fn monotonic_time(&self) -> Result<Duration, HostError> {
@@ -258,12 +229,16 @@ impl Host for Envoy {
     }
 
     fn define_counter(&self, name: &str) -> Result<u32, HostError> {
-        let mut id = 0;
-        // SAFETY: pointer and size are those of a live slice; `id` is a live, writable local.
-        HostError::check(unsafe {
-            proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id)
-        })?;
-        Ok(id)
+        define_metric(COUNTER, name)
+    }
+
+    fn define_gauge(&self, name: &str) -> Result<u32, HostError> {
+        define_metric(GAUGE, name)
+    }
+
+    fn move_gauge(&self, id: u32, change: i64) -> Result<(), HostError> {
+        // SAFETY: takes no pointer.
+        HostError::check(unsafe { proxy_increment_metric(id, change) })
     }
 
     fn add_to_counter(&self, id: u32, amount: u64) -> Result<(), HostError> {

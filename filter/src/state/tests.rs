@@ -1,3 +1,4 @@
+use super::ticking::TICK;
 use super::*;
 use crate::mock::MockHost;
 use crate::stream::Stream;

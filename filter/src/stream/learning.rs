@@ -3,11 +3,11 @@
 
 use std::rc::Rc;
 
-use sharding::{Learn, Resource, ShardKey};
+use sharding::{Resource, ShardKey};
 
 use crate::body::{Mode, Progress, Reader, Search};
+use crate::derive::{Derived, Request};
 use crate::host::Host;
-use crate::key::Key;
 use crate::learned;
 use crate::metrics::Counter;
 use crate::rpc::shape;
@@ -25,9 +25,11 @@ pub(super) struct Learning {
 }
 
 impl Learning {
-    /// Waits for the id of the document with this key, both as the server names
-    /// them.
-    pub(super) fn new(learn: &Learn, key: &Key<'_>, limit: usize) -> Option<Self> {
+    /// Waits for the id of the document that such a request is about, if its
+    /// response names it and its key.
+    pub(super) fn of(request: &Request<'_>, derived: &Derived<'_>) -> Option<Self> {
+        let learn = request.rule.learn.as_ref()?;
+        let key = derived.key.as_ref().filter(|_| derived.is_in_message)?;
         let (project, name) = key.halves();
         Some(Self {
             key: ShardKey::from_halves(project, name, Resource::Document).ok()?,
@@ -38,7 +40,7 @@ impl Learning {
                 ])
                 .ok()?,
             ),
-            limit,
+            limit: request.current.config.max_body as usize,
             reader: None,
         })
     }

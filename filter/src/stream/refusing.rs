@@ -8,7 +8,7 @@ use crate::waiting::MOST_AT_ONCE;
 
 /// Answers the current request.
 pub(super) fn refuse(vm: &Vm, host: &impl Host, protocol: Protocol, refusal: &Refusal) {
-    vm.metrics.add(refusal.counter(), 1);
+    vm.count_refused(refusal.counter());
     // The reply passes the response side of all filters. So Envoy's CORS filter adds its headers to it, if it stands
     // in front and the route from before our annotations is not a direct response (seen on 1.40).
     let message = refusal.to_string();

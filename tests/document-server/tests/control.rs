@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::json::{Editor, Watch, call, reason, texts};
+use common::json::{SyncAt, attach, call, event, reason, watch};
 use common::{Process, eventually};
+use document_server::client::texts;
 use document_server::sdk::two_clients;
 use serde_json::{Value, json};
 
@@ -38,17 +39,17 @@ impl Pair {
 async fn one_instance_keeps_every_acknowledged_edit() {
     let pair = Pair::start();
     let url = pair.a.url();
-    let mut one = Editor::attach(&url, "client-one", DOCUMENT).await;
-    let mut two = Editor::attach(&url, "client-two", DOCUMENT).await;
-    one.sync(&url, &["one-1"]).await.expect("acknowledged");
+    let mut one = attach(&url, "client-one", DOCUMENT).await;
+    let mut two = attach(&url, "client-two", DOCUMENT).await;
+    one.sync_at(&url, &["one-1"]).await.expect("acknowledged");
     assert_eq!(
-        two.sync(&url, &["two-1", "two-2"])
+        two.sync_at(&url, &["two-1", "two-2"])
             .await
             .expect("acknowledged"),
         ["one-1"]
     );
     assert_eq!(
-        one.sync(&url, &["one-2"]).await.expect("acknowledged"),
+        one.sync_at(&url, &["one-2"]).await.expect("acknowledged"),
         ["two-1", "two-2"]
     );
     assert_eq!(pair.stored().await, ["one-1", "two-1", "two-2", "one-2"]);
@@ -58,12 +59,12 @@ async fn one_instance_keeps_every_acknowledged_edit() {
 async fn two_owners_overwrite_an_acknowledged_edit_and_refuse_the_other() {
     let pair = Pair::start();
     let (a, b) = (pair.a.url(), pair.b.url());
-    let mut one = Editor::attach(&a, "client-one", DOCUMENT).await;
-    let mut two = Editor::attach(&b, "client-two", DOCUMENT).await;
+    let mut one = attach(&a, "client-one", DOCUMENT).await;
+    let mut two = attach(&b, "client-two", DOCUMENT).await;
 
-    one.sync(&a, &["one-1"]).await.expect("acknowledged");
+    one.sync_at(&a, &["one-1"]).await.expect("acknowledged");
     assert_eq!(pair.stored().await, ["one-1"]);
-    let refused = two.sync(&b, &["two-1"]).await.expect_err("too late");
+    let refused = two.sync_at(&b, &["two-1"]).await.expect_err("too late");
     assert_eq!(refused["code"], "failed_precondition");
     assert_eq!(reason(&refused), "ErrConflictOnUpdate");
 
@@ -75,40 +76,46 @@ async fn two_owners_overwrite_an_acknowledged_edit_and_refuse_the_other() {
 async fn two_owners_hide_edits_from_each_other() {
     let pair = Pair::start();
     let (a, b) = (pair.a.url(), pair.b.url());
-    let mut one = Editor::attach(&a, "client-one", DOCUMENT).await;
-    let mut two = Editor::attach(&b, "client-two", DOCUMENT).await;
-    one.sync(&a, &["one-1"]).await.expect("acknowledged");
+    let mut one = attach(&a, "client-one", DOCUMENT).await;
+    let mut two = attach(&b, "client-two", DOCUMENT).await;
+    one.sync_at(&a, &["one-1"]).await.expect("acknowledged");
 
     let nothing: [&str; 0] = [];
     assert_eq!(
-        two.sync(&b, &[])
+        two.sync_at(&b, &[])
             .await
             .expect("answered from a stale cache"),
         nothing
     );
-    assert_eq!(two.sync(&b, &[]).await.expect("and stays stale"), nothing);
+    assert_eq!(
+        two.sync_at(&b, &[]).await.expect("and stays stale"),
+        nothing
+    );
     // The same client, asking the instance that knows.
-    assert_eq!(two.sync(&a, &[]).await.expect("answered"), ["one-1"]);
+    assert_eq!(two.sync_at(&a, &[]).await.expect("answered"), ["one-1"]);
 }
 
 #[tokio::test]
 async fn an_instance_that_gets_a_document_back_refuses_its_clients() {
     let pair = Pair::start();
     let (a, b) = (pair.a.url(), pair.b.url());
-    let mut one = Editor::attach(&a, "client-one", DOCUMENT).await;
-    one.sync(&a, &["first"]).await.expect("acknowledged");
-    one.sync(&b, &["second"])
+    let mut one = attach(&a, "client-one", DOCUMENT).await;
+    one.sync_at(&a, &["first"]).await.expect("acknowledged");
+    one.sync_at(&b, &["second"])
         .await
         .expect("the new owner had nothing cached");
 
     let refused = one
-        .sync(&a, &["third"])
+        .sync_at(&a, &["third"])
         .await
         .expect_err("stale client cache");
     assert_eq!(refused["code"], "invalid_argument");
     assert_eq!(reason(&refused), "ErrInvalidClientSeq");
 
-    let pulled = one.sync(&a, &[]).await.expect_err("stale document cache");
+    let pulled = one
+        .sync_at(&a, &[])
+        .await
+        .expect_err("stale document cache");
     assert_eq!(pulled["code"], "invalid_argument");
     assert_eq!(reason(&pulled), "ErrInvalidServerSeq");
 }
@@ -117,9 +124,9 @@ async fn an_instance_that_gets_a_document_back_refuses_its_clients() {
 async fn a_client_attached_elsewhere_is_not_attached_in_a_stale_cache() {
     let pair = Pair::start();
     let (a, b) = (pair.a.url(), pair.b.url());
-    let mut one = Editor::attach(&a, "client-one", DOCUMENT).await;
+    let mut one = attach(&a, "client-one", DOCUMENT).await;
     // The second instance caches the client as it is now.
-    one.sync(&b, &[]).await.expect("read from the store");
+    one.sync_at(&b, &[]).await.expect("read from the store");
     let request = json!({
         "clientId": one.id,
         "changePack": {"documentKey": "other-document", "checkpoint": {}},
@@ -128,7 +135,7 @@ async fn a_client_attached_elsewhere_is_not_attached_in_a_stale_cache() {
     one.document_id = attached["documentId"].as_str().expect("an id").to_owned();
 
     let refused = one
-        .sync(&b, &[])
+        .sync_at(&b, &[])
         .await
         .expect_err("the cache knows of one document only");
     assert_eq!(refused["code"], "failed_precondition");
@@ -139,14 +146,14 @@ async fn a_client_attached_elsewhere_is_not_attached_in_a_stale_cache() {
 async fn watchers_on_another_instance_hear_nothing() {
     let pair = Pair::start();
     let (a, b) = (pair.a.url(), pair.b.url());
-    let mut one = Editor::attach(&a, "client-one", DOCUMENT).await;
-    let two = Editor::attach(&b, "client-two", DOCUMENT).await;
-    let three = Editor::attach(&b, "client-three", DOCUMENT).await;
-    let mut near = Watch::document(&a, &two).await;
-    let mut far = Watch::document(&b, &two).await;
+    let mut one = attach(&a, "client-one", DOCUMENT).await;
+    let two = attach(&b, "client-two", DOCUMENT).await;
+    let three = attach(&b, "client-three", DOCUMENT).await;
+    let mut near = watch(&a, &two).await;
+    let mut far = watch(&b, &two).await;
 
-    one.sync(&a, &["one-1"]).await.expect("acknowledged");
-    let changed = near.event().await;
+    one.sync_at(&a, &["one-1"]).await.expect("acknowledged");
+    let changed = event(&mut near).await;
     assert_eq!(
         changed,
         (String::new(), one.id.clone()),
@@ -154,12 +161,12 @@ async fn watchers_on_another_instance_hear_nothing() {
     );
 
     // What is told on the other instance afterwards is the first thing it tells.
-    let _third = Watch::document(&b, &three).await;
+    let _third = watch(&b, &three).await;
     let watched = (
         "DOC_EVENT_TYPE_DOCUMENT_WATCHED".to_owned(),
         three.id.clone(),
     );
-    assert_eq!(far.event().await, watched);
+    assert_eq!(event(&mut far).await, watched);
 }
 
 #[tokio::test]

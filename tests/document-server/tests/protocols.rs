@@ -232,7 +232,7 @@ async fn a_time_limit_ends_a_stream() {
     let store = Process::store();
     let instance = Process::serve("yorkie-0", &store, &[]);
     let url = instance.url();
-    let editor = common::json::Editor::attach(&url, "someone", "one-document").await;
+    let editor = common::json::attach(&url, "someone", "one-document").await;
     let request = watch_request(&editor.id, &editor.document_id);
     let request = Request::post(format!("{url}/yorkie.v1.YorkieService/Watch"))
         .header("content-type", "application/connect+proto")

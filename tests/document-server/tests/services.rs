@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::json::{Editor, Watch, call, http, reason, send};
+use common::json::{SyncAt, attach, call, http, next, open_watch, reason, send, watch};
 use common::{Process, eventually};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
@@ -102,8 +102,8 @@ async fn open_streams_are_listed_and_counted() {
     };
     assert!(watches(0).await);
 
-    let editor = Editor::attach(url, "someone", "one-document").await;
-    let watch = Watch::document(url, &editor).await;
+    let editor = attach(url, "someone", "one-document").await;
+    let watch = watch(url, &editor).await;
     let listed = get(&format!("{url}/log/streams")).await;
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
     assert_eq!(listed[0]["document_key"], "one-document");
@@ -127,13 +127,13 @@ async fn a_stop_ends_streams_with_an_error_and_the_process_well() {
         url,
         _store,
     } = server(&[]);
-    let editor = Editor::attach(&url, "someone", "one-document").await;
-    let mut watch = Watch::document(&url, &editor).await;
+    let editor = attach(&url, "someone", "one-document").await;
+    let mut watch = watch(&url, &editor).await;
     let status = tokio::task::spawn_blocking(move || process.terminate())
         .await
         .expect("ended");
     assert!(status.success(), "{status}");
-    assert_eq!(watch.next().await["error"]["code"], "canceled");
+    assert_eq!(next(&mut watch).await["error"]["code"], "canceled");
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn channels_count_sessions_and_carry_messages() {
     assert_eq!(attached["sessionCount"], "1");
 
     let channel = json!({"channel": {"channelKey": key}});
-    let (mut watch, first) = Watch::open(url, &one, channel).await;
+    let (mut watch, first) = open_watch(url, &one, channel).await;
     let init = &first["initialization"]["resourceInits"][0]["channelInit"];
     assert_eq!(init["sessionCount"], "1", "{first}");
     call(url, "AttachChannel", of(&two))
@@ -158,7 +158,7 @@ async fn channels_count_sessions_and_carry_messages() {
         .expect("attached");
     // The session of the first may be announced as well.
     loop {
-        let event = watch.next().await["event"]["channelEvent"]["event"].clone();
+        let event = next(&mut watch).await["event"]["channelEvent"]["event"].clone();
         assert_eq!(event["type"], "TYPE_PRESENCE");
         if event["sessionCount"] == "2" {
             break;
@@ -168,7 +168,7 @@ async fn channels_count_sessions_and_carry_messages() {
     message["topic"] = json!("greeting");
     message["payload"] = json!("aGk=");
     call(url, "Broadcast", message).await.expect("sent");
-    let event = watch.next().await["event"]["channelEvent"]["event"].clone();
+    let event = next(&mut watch).await["event"]["channelEvent"]["event"].clone();
     let expected = json!({
         "type": "TYPE_BROADCAST", "publisher": two, "topic": "greeting", "payload": "aGk=",
     });
@@ -211,8 +211,8 @@ async fn channels_count_sessions_and_carry_messages() {
 #[tokio::test]
 async fn projects_do_not_share_documents() {
     let Server { url, .. } = &server(&[]);
-    let mut default = Editor::attach(url, "someone", "one-document").await;
-    default.sync(url, &["edit"]).await.expect("acknowledged");
+    let mut default = attach(url, "someone", "one-document").await;
+    default.sync_at(url, &["edit"]).await.expect("acknowledged");
     let listed = async |api_key: &str| {
         let request = Request::post(format!("{url}/yorkie.v1.AdminService/ListChanges"))
             .header("content-type", "application/json")
@@ -235,7 +235,7 @@ async fn deactivation_detaches_through_the_gateway() {
     let owner = Process::serve("owner", &store, &[]);
     let gateway = owner.url();
     let other = Process::serve("other", &store, &["--gateway", &gateway]);
-    let editor = Editor::attach(&owner.url(), "someone", "one-document").await;
+    let editor = attach(&owner.url(), "someone", "one-document").await;
     let request = json!({"clientId": editor.id, "synchronous": true});
     call(&other.url(), "DeactivateClient", request.clone())
         .await
@@ -255,7 +255,7 @@ async fn deactivation_detaches_through_the_gateway() {
 #[tokio::test]
 async fn a_removed_document_is_said_to_be_removed_and_its_key_is_free() {
     let Server { url, .. } = &server(&[]);
-    let editor = Editor::attach(url, "someone", "one-document").await;
+    let editor = attach(url, "someone", "one-document").await;
     let request = json!({
         "clientId": editor.id,
         "documentId": editor.document_id,
@@ -263,20 +263,20 @@ async fn a_removed_document_is_said_to_be_removed_and_its_key_is_free() {
     });
     let removed = call(url, "RemoveDocument", request).await.expect("removed");
     assert_eq!(removed["changePack"]["isRemoved"], true);
-    let next = Editor::attach(url, "someone", "one-document").await;
+    let next = attach(url, "someone", "one-document").await;
     assert_ne!(next.document_id, editor.document_id);
 }
 
 #[tokio::test]
 async fn a_push_whose_answer_was_lost_can_be_repeated() {
     let Server { url, .. } = &server(&[]);
-    let mut editor = Editor::attach(url, "someone", "one-document").await;
+    let mut editor = attach(url, "someone", "one-document").await;
     let before = (editor.client_seq, editor.server_seq);
-    editor.sync(url, &["edit"]).await.expect("acknowledged");
+    editor.sync_at(url, &["edit"]).await.expect("acknowledged");
     (editor.client_seq, editor.server_seq) = before;
 
     let nothing: [&str; 0] = [];
-    let pulled = editor.sync(url, &["edit"]).await;
+    let pulled = editor.sync_at(url, &["edit"]).await;
     assert_eq!(
         pulled.expect("acknowledged again"),
         nothing,
@@ -294,24 +294,27 @@ async fn a_long_history_is_pulled_whole() {
     let Server {
         url, _store: store, ..
     } = &server(&[]);
-    let mut editor = Editor::attach(url, "someone", "one-document").await;
+    let mut editor = attach(url, "someone", "one-document").await;
     let edits: Vec<String> = (0..2500).map(|number| format!("edit-{number}")).collect();
     for some in edits.chunks(500) {
         let some: Vec<&str> = some.iter().map(String::as_str).collect();
-        editor.sync(url, &some).await.expect("acknowledged");
+        editor.sync_at(url, &some).await.expect("acknowledged");
     }
     // An instance with empty caches reads all of it from the store.
     let fresh = Process::serve("yorkie-1", store, &[]);
-    let mut reader = Editor::attach(&fresh.url(), "reader", "one-document").await;
+    let mut reader = attach(&fresh.url(), "reader", "one-document").await;
     assert_eq!(reader.server_seq, 2500, "attaching pulls everything");
     reader.server_seq = 0;
-    assert_eq!(reader.sync(&fresh.url(), &[]).await.expect("pulled"), edits);
+    assert_eq!(
+        reader.sync_at(&fresh.url(), &[]).await.expect("pulled"),
+        edits
+    );
 }
 
 #[tokio::test]
 async fn every_method_answers_and_names_who_did() {
     let Server { url, process, .. } = &server(&[]);
-    let editor = Editor::attach(url, "someone", "one-document").await;
+    let editor = attach(url, "someone", "one-document").await;
     let document = json!({"clientId": editor.id, "documentId": editor.document_id});
     let code = async |method: &str, message: &Value| match call(url, method, message.clone()).await
     {

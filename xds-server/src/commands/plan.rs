@@ -163,6 +163,7 @@ mod tests {
         let plan = Plan::between(&before, &after);
         let open = BTreeMap::from([("m1".to_owned(), 1000)]);
         let past = [Past {
+            epoch: 0,
             policy: after.policy(),
             members: after.roster().clone(),
         }];

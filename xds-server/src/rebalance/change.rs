@@ -16,6 +16,8 @@ pub enum Cause {
     First,
     /// A restart found a rebalance in the middle.
     Resumed,
+    /// Proxies already have a higher epoch: the state file was an older one.
+    Outdated,
     /// The hash policy or the size of its table.
     Policy,
     /// What else the filter is told, such as key rules.
@@ -39,6 +41,7 @@ impl Cause {
         match self {
             Self::First => "first",
             Self::Resumed => "resumed",
+            Self::Outdated => "outdated",
             Self::Policy => "policy",
             Self::Settings => "settings",
             Self::Added => "added",

@@ -45,6 +45,10 @@ use underway::Underway;
 /// Past assignments that are remembered, to know whose caches may be stale.
 const MAX_PAST: usize = 16;
 
+/// How far a reported epoch may be ahead of the clock to be believed: epochs are
+/// times in milliseconds, and one report must not use all of them up.
+const MAX_AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Machine {
@@ -95,6 +99,7 @@ impl Machine {
     /// Takes in an event and says what has to be done.
     pub fn step(&mut self, event: Event, view: &View, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.catch_up(view, now, &mut effects);
         match event {
             Event::Roster { roster, urgent } => {
                 let at_once = urgent || !self.has_roster;
@@ -169,6 +174,22 @@ impl Machine {
         self.pending.is_some()
     }
 
+    /// Takes over a higher epoch that proxies already have: filters ignore what
+    /// comes with a lower one.
+    fn catch_up(&mut self, view: &View, now: Now, effects: &mut Vec<Effect>) {
+        let Some(current) = &self.current else { return };
+        let believable = now.unix_ms.saturating_add(MAX_AHEAD_MS);
+        let epochs = view.vms.iter().map(|vm| vm.epoch);
+        let ahead = epochs.filter(|epoch| (current.epoch + 1..=believable).contains(epoch));
+        let (Some(ahead), Some(members)) = (ahead.max(), current.members.clone()) else {
+            return;
+        };
+        self.end(Outcome::Superseded, view, now, effects);
+        let pending = self.pending.take();
+        let pending = pending.unwrap_or_else(|| Pending::new(members, now.instant));
+        self.publish(pending, ahead, now, effects);
+    }
+
     fn notice(&mut self, roster: Roster, now: Now) {
         if !self.differs(&roster) {
             self.pending = None;
@@ -231,15 +252,23 @@ impl Machine {
     }
 
     fn publish_pending(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let Some(pending) = self.pending.take() else {
-            return;
-        };
+        if let Some(pending) = self.pending.take() {
+            self.publish(pending, 0, now, effects);
+        }
+    }
+
+    /// Publishes a roster under an epoch above `above` and all before.
+    fn publish(&mut self, pending: Pending, above: u64, now: Now, effects: &mut Vec<Effect>) {
         let before = self.current.take();
         let settled = pending.waited(now.instant);
-        let config = next(before.as_ref(), pending.roster, &self.template, now.unix_ms);
-        let changes = changes(before.as_ref(), &config);
-        if let Some((policy, members)) = before.and_then(|old| Some((old.policy, old.members?))) {
-            self.past.push_back(Past { policy, members });
+        let mut config = next(before.as_ref(), pending.roster, &self.template, now.unix_ms);
+        let mut changes = changes(before.as_ref(), &config);
+        if above > 0 {
+            changes.push(Change::of(Cause::Outdated));
+            config.epoch = config.epoch.max(above.saturating_add(1));
+        }
+        if let Some(past) = before.and_then(Past::of) {
+            self.past.push_back(past);
             while self.past.len() > MAX_PAST {
                 self.past.pop_front();
             }

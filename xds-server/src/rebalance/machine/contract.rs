@@ -56,8 +56,21 @@ pub enum Stage {
 /// An earlier assignment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Past {
+    /// Its number.
+    pub epoch: u64,
     /// How keys were spread.
     pub policy: Policy,
     /// Over whom.
     pub members: Roster,
+}
+
+impl Past {
+    /// The assignment in a message, if it has members.
+    pub(super) fn of(config: FilterConfig) -> Option<Self> {
+        Some(Self {
+            epoch: config.epoch,
+            policy: config.policy,
+            members: config.members?,
+        })
+    }
 }

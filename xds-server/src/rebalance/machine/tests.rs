@@ -363,3 +363,40 @@ fn the_window_follows_the_number_of_streams_up_to_its_limit() {
     };
     assert_eq!(at_once.window_ms(1_000_000), 0);
 }
+
+#[test]
+fn an_older_state_is_overtaken_by_what_proxies_already_have() {
+    let mut scene = Scene::stable();
+    let ahead = E0 + 60_000;
+    scene.view.proxies = vec![proxy("a", true)];
+    scene.view.vms = vec![vm("a", ahead, Phase::Released, 0)];
+    let effects = scene.look();
+    let (epoch, drain) = published(&effects, Some(&[1, 2]));
+    assert_eq!((epoch, drain), (ahead + 1, Drain::Hold));
+    assert_eq!(scene.pass(10), [], "once is enough");
+    scene.view.vms = vec![vm("a", epoch, Phase::Hold, 0)];
+    published(&scene.pass(10), None);
+    scene.view.vms = vec![vm("a", epoch, Phase::Released, 0)];
+    let effects = scene.pass(10);
+    assert_eq!(finished(&effects).changes[0].cause, Cause::Outdated);
+}
+
+#[test]
+fn an_older_state_in_the_middle_of_a_change_takes_the_change_along() {
+    let mut scene = Scene::stable();
+    scene.view.proxies = vec![proxy("a", false)];
+    scene.hold(&[1, 2, 3]);
+    assert_eq!(scene.roster(&[1, 2, 4]), []);
+    scene.view.vms = vec![vm("a", E0 + 60_000, Phase::Released, 0)];
+    let effects = scene.look();
+    published(&effects, Some(&[1, 2, 4]));
+    assert_eq!(finished(&effects).outcome, Some(Outcome::Superseded));
+}
+
+#[test]
+fn an_epoch_that_nobody_can_have_given_is_not_believed() {
+    let mut scene = Scene::stable();
+    scene.view.vms = vec![vm("a", u64::MAX, Phase::Released, 0)];
+    assert_eq!(scene.pass(10), []);
+    scene.hold(&[1, 2, 3]);
+}

@@ -143,6 +143,7 @@ fn who_gets_keys_back_in_the_same_incarnation_is_named() {
     let past = |members: &[(&str, u16, u32)]| {
         let assignment = assignment("maglev:251", members);
         Past {
+            epoch: 0,
             policy: assignment.policy(),
             members: assignment.roster().clone(),
         }
@@ -180,6 +181,7 @@ fn who_gets_keys_back_in_the_same_incarnation_is_named() {
     let after = Assignment::new(0, policy, with_run("1", 3));
     let past = |run, port| {
         [Past {
+            epoch: 0,
             policy,
             members: with_run(run, port),
         }]
@@ -200,6 +202,7 @@ fn what_was_had_under_another_policy_counts_too() {
     );
     let old = assignment("ring_hash:64", &THREE);
     let past = [Past {
+        epoch: 0,
         policy: old.policy(),
         members: old.roster().clone(),
     }];

@@ -3,8 +3,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+mod audience;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -12,14 +15,19 @@ use serde_json::Value;
 use sharding::{Assignment, Policy, Roster};
 use yorkies_tests::{
     Client, ControlPlane, DocumentServer, DocumentStore, Envoy, Mode, Protocol, Reply, Request,
-    Settings, TestEnvironment, assignment, keys,
+    Settings, TestEnvironment, assignment, eventually, keys, run_xds_server,
 };
+
+use audience::{Audience, Look};
 
 /// Documents that are asked for.
 const DOCUMENTS: usize = 1000;
 
+/// Of these, as many are watched, by one person each.
+const WATCHED: usize = 200;
+
 /// Documents that are shown one by one.
-const SHOWN: usize = 8;
+const SHOWN: usize = 6;
 
 /// Routes documents through a real Envoy.
 #[derive(Debug, Parser)]
@@ -34,7 +42,9 @@ fn main() -> Result<()> {
     TestEnvironment::open("demo", async |environment| {
         let mut demo = Demo::start(environment).await?;
         demo.show_owners().await?;
+        demo.open_streams().await?;
         demo.add_server().await?;
+        demo.show_status().await?;
         if keep {
             demo.explain().await?;
             tokio::signal::ctrl_c().await?;
@@ -51,6 +61,7 @@ struct Demo {
     envoy: Envoy,
     client: Client,
     keys: Vec<String>,
+    audience: Option<Audience>,
     folder: PathBuf,
     epoch: u64,
 }
@@ -83,6 +94,7 @@ impl Demo {
             envoy,
             client,
             keys: keys(DOCUMENTS),
+            audience: None,
             folder,
             epoch,
         })
@@ -99,39 +111,108 @@ impl Demo {
         self.compare(&predicted, &observed)
     }
 
+    async fn open_streams(&mut self) -> Result<()> {
+        let url = format!("http://{}", self.envoy.address().await?);
+        let audience = Audience::gather(&url, &self.keys[..WATCHED]).await?;
+        println!("\n{WATCHED} people watch a document each: streams that stay open");
+        println!("  by server: {}", by_server(&audience));
+        self.audience = Some(audience);
+        Ok(())
+    }
+
     async fn add_server(&mut self) -> Result<()> {
         let before = self.predicted()?;
         let new = server(&self.folder, self.servers.len(), &self.store).await?;
         let new_id = new.entry(1).id;
         self.servers.push(new);
+        let start = Instant::now();
         self.control_plane
             .members()
             .replace(&roster(&self.servers)?)?;
-        self.epoch = newer_epoch(&self.client, self.epoch).await?;
+        self.epoch = self.rebalanced().await?;
 
         let after = self.predicted()?;
         let observed = self.observed().await?;
-        println!("\n{new_id} joined (epoch {})", self.epoch);
-        println!("  {:<24} {:<12} {:<12} SERVED BY", "KEY", "BEFORE", "OWNER");
-        let mut moved = 0;
-        let mut to_others = 0;
+        let mut moved = BTreeSet::new();
         for (index, key) in self.keys.iter().enumerate() {
-            let (from, to) = (owner(&before, key)?, owner(&after, key)?);
-            if from != to {
-                moved += 1;
-                to_others += usize::from(to != new_id);
-                if moved <= SHOWN {
-                    println!("  {key:<24} {from:<12} {to:<12} {}", observed[index]);
-                }
+            if owner(&before, key)? != owner(&after, key)? {
+                moved.insert(index);
             }
         }
+        println!("\n{new_id} joined (epoch {})", self.epoch);
         self.compare(&after, &observed)?;
+        let to_others = moved.iter().filter(|&&index| observed[index] != new_id);
         println!(
-            "  {moved} of {DOCUMENTS} documents moved, {:.1} %; ideal {:.1} %; {to_others} of them between servers that stayed",
-            percent(moved, DOCUMENTS),
+            "  {} of {DOCUMENTS} documents moved, {:.1} %; ideal {:.1} %; {} of them between servers that stayed",
+            moved.len(),
+            percent(moved.len(), DOCUMENTS),
             percent(1, self.servers.len()),
+            to_others.count(),
+        );
+        self.show_streams(&moved, start).await
+    }
+
+    /// Which streams ended, and that it was those that had to.
+    async fn show_streams(&self, moved: &BTreeSet<usize>, start: Instant) -> Result<()> {
+        let audience = self.audience.as_ref().context("nobody watches")?;
+        audience.complete().await?;
+        let ended = audience.ended_since(start);
+        let open = audience.open();
+        println!("\nStreams whose document moved were ended, and came back at the new owner");
+        println!("  {:<24} {:<12} IS ON", "KEY", "WAS ON");
+        let is_moved = |look: &&Look| moved.contains(&look.document);
+        for look in ended.iter().filter(is_moved).take(SHOWN) {
+            let (key, server) = (&self.keys[look.document], &look.server);
+            println!("  {key:<24} {server:<12} {}", open[&look.document]);
+        }
+        let had_to = moved.iter().filter(|&&index| index < WATCHED).count();
+        let others = ended.len() - ended.iter().filter(is_moved).count();
+        println!(
+            "  {had_to} of {WATCHED} streams had to end: {} did, and {others} others",
+            ended.len() - others
+        );
+        println!("  by server: {}", by_server(audience));
+        let astray = open
+            .iter()
+            .filter(|(index, server)| self.owner_now(**index).as_ref() != Some(*server));
+        let astray = astray.count();
+        ensure!(
+            ended.len() == had_to && others == 0 && astray == 0,
+            "{astray} streams are astray"
         );
         Ok(())
+    }
+
+    fn owner_now(&self, document: usize) -> Option<String> {
+        let predicted = self.predicted().ok()?;
+        owner(&predicted, &self.keys[document]).ok()
+    }
+
+    /// What an operator sees of all this.
+    async fn show_status(&self) -> Result<()> {
+        let admin = self.control_plane.admin_url();
+        let output = run_xds_server(&self.folder, &["status", "--admin", &admin]).await?;
+        ensure!(output.status.success(), "{output:?}");
+        println!("\nxds-server status --admin {admin}");
+        for line in String::from_utf8(output.stdout)?.lines() {
+            println!("  {line}");
+        }
+        Ok(())
+    }
+
+    /// Waits until the rebalance to the present servers is over.
+    async fn rebalanced(&self) -> Result<u64> {
+        eventually("rebalanced", async || {
+            let status = self.control_plane.status().await?;
+            let epoch = status["epoch"].as_u64().unwrap_or_default();
+            ensure!(
+                epoch > self.epoch && status["stage"] == "stable",
+                "at epoch {epoch}, {}",
+                status["stage"]
+            );
+            Ok(epoch)
+        })
+        .await
     }
 
     fn compare(&self, predicted: &Assignment, observed: &[String]) -> Result<()> {
@@ -174,6 +255,10 @@ impl Demo {
         println!("\nRunning until Ctrl-C");
         println!("  ask:           curl -H 'x-shard-key: project/document' http://{envoy}/echo");
         println!("  Envoy's admin: http://{}", self.envoy.admin()?.address());
+        println!(
+            "  status:        xds-server status --watch --admin {}",
+            self.control_plane.admin_url()
+        );
         println!(
             "  members:       {} (edit it)",
             self.control_plane.members().path().display()
@@ -225,6 +310,15 @@ fn served_by(reply: &Reply) -> Result<String> {
     let server = reply.headers.get("x-served-by");
     let server = server.with_context(|| format!("{}: {}", reply.status, reply.text()))?;
     Ok(server.to_str()?.to_owned())
+}
+
+fn by_server(audience: &Audience) -> String {
+    let mut servers = BTreeMap::new();
+    for server in audience.open().into_values() {
+        *servers.entry(server).or_insert(0_usize) += 1;
+    }
+    let counts = servers.iter().map(|(id, count)| format!("{id} {count}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 fn owner(assignment: &Assignment, key: &str) -> Result<String> {

@@ -1,0 +1,235 @@
+//! The open streams of a VM, and the ends of those whose key has got another
+//! owner.
+//!
+//! Nothing is remembered of what an assignment has changed. Each new one, and a
+//! slow tick, compares every stream with the owner that its key has now
+//! ([`survey`]); what was missed once is found by the next look. A stream that
+//! was routed under the assignment in use is never ended, so each ends at most
+//! once for each assignment, and none at all while requests go elsewhere than
+//! predicted ([`trust`]).
+
+pub mod open;
+pub mod schedule;
+pub mod survey;
+pub mod trust;
+pub mod upstream;
+
+mod ending;
+mod watching;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sharding::{Assignment, Drain as Permission, MemberStreams, Phase, Report};
+
+use crate::derive::Request;
+use crate::rpc::Protocol;
+use crate::state::Current;
+
+use open::{OpenStream, OpenStreams, Place, Upstream};
+use schedule::{Queue, Release};
+use trust::Trust;
+
+/// At least so much is between two looks at all streams, unless an assignment
+/// comes. Less than a slow tick, whose timer is not exact.
+const LOOK_EVERY: Duration = Duration::from_millis(900);
+
+/// What a VM knows of its open streams.
+#[derive(Debug)]
+pub struct Drain {
+    open: OpenStreams,
+    current: Option<Rc<Current>>,
+    /// How many assignments there have been.
+    generation: u32,
+    release: Option<Release>,
+    queue: Queue,
+    trust: Trust,
+    /// The last tick, or assignment.
+    now: Duration,
+    looked: Duration,
+    /// The context that was asked last where it is, while others are left.
+    asked: Option<u32>,
+    /// Whether the next unary call is looked at.
+    wants_call: bool,
+    was_stopped: bool,
+    seen: Seen,
+    drained: u64,
+    /// Whether there was ever a request with a key.
+    is_used: bool,
+}
+
+/// The last look, and what was ended since.
+#[derive(Debug, Default)]
+struct Seen {
+    open: u64,
+    misplaced: u64,
+    contradicting: u64,
+    at: BTreeMap<SocketAddr, u64>,
+}
+
+/// A request that is routed by its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routed {
+    /// XXH64 of the key.
+    pub hash: u64,
+    /// Whether it is open until somebody ends it.
+    pub is_stream: bool,
+    /// What its caller speaks.
+    pub protocol: Protocol,
+}
+
+impl Routed {
+    /// That request, with the hash of its key.
+    #[must_use]
+    pub fn of(request: &Request<'_>, hash: u64) -> Self {
+        Self {
+            hash,
+            is_stream: request.is_stream(),
+            protocol: Protocol::of(request.headers),
+        }
+    }
+}
+
+impl Drain {
+    /// Nothing is open.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            open: OpenStreams::new(),
+            current: None,
+            generation: 0,
+            release: None,
+            queue: Queue::new(),
+            trust: Trust::new(),
+            now: Duration::ZERO,
+            looked: Duration::ZERO,
+            asked: None,
+            wants_call: false,
+            was_stopped: false,
+            seen: Seen {
+                open: 0,
+                misplaced: 0,
+                contradicting: 0,
+                at: BTreeMap::new(),
+            },
+            drained: 0,
+            is_used: false,
+        }
+    }
+
+    /// The request of that context goes on to a server.
+    pub fn start(&mut self, id: u32, routed: Routed) {
+        self.is_used = true;
+        self.open.insert(
+            id,
+            OpenStream {
+                hash: routed.hash,
+                is_stream: routed.is_stream,
+                generation: self.generation,
+                opened: self.now,
+                upstream: Upstream::Unknown,
+                is_answered: false,
+                protocol: routed.protocol,
+            },
+        );
+    }
+
+    /// It has ended.
+    pub fn end_of(&mut self, id: u32) {
+        self.open.remove(id);
+    }
+
+    /// The time of the last tick or assignment.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// What is open.
+    #[must_use]
+    pub fn open_streams(&self) -> &OpenStreams {
+        &self.open
+    }
+
+    /// Takes over a configuration; `is_new`: another assignment than before,
+    /// not only another permission to drain.
+    pub fn assign(&mut self, current: &Rc<Current>, is_new: bool, now: Duration) {
+        if is_new {
+            self.generation = self.generation.wrapping_add(1);
+            self.release = None;
+            self.trust.renew();
+            self.wants_call = true;
+        }
+        self.queue.clear();
+        // Counted from its arrival, even if a second listener brings it again.
+        let since = self.release.map_or(now, |release| release.since);
+        self.release = match current.config.drain {
+            Permission::Hold => None,
+            Permission::Release { window_ms } => Some(Release {
+                since,
+                window: Duration::from_millis(window_ms),
+            }),
+        };
+        self.current = Some(Rc::clone(current));
+        self.now = now;
+    }
+
+    /// What the control plane is told, but for who tells it; `None` where
+    /// nothing is drained, and where there was no request yet.
+    #[must_use]
+    pub fn report(&self) -> Option<Report> {
+        let current = self.current.as_ref().filter(|_| self.is_used)?;
+        let roster = current.assignment.as_ref()?.roster();
+        let on = |address: &SocketAddr| self.seen.at.get(address).copied().filter(|open| *open > 0);
+        let members = roster.members().iter().filter_map(|member| {
+            Some(MemberStreams {
+                id: member.id.clone(),
+                open: on(&member.address)?,
+            })
+        });
+        Some(Report {
+            epoch: current.config.epoch,
+            phase: self.phase().into(),
+            open: self.seen.open,
+            misplaced: self.seen.misplaced,
+            drained: self.drained,
+            mismatched: self.seen.contradicting,
+            members: members.collect(),
+            ..Report::default()
+        })
+    }
+
+    fn phase(&self) -> Phase {
+        match self.release {
+            _ if self.trust.has_stopped() => Phase::Stopped,
+            Some(_) => Phase::Released,
+            None => Phase::Hold,
+        }
+    }
+
+    fn assignment(&self) -> Option<(&Current, &Assignment)> {
+        let current = self.current.as_ref()?;
+        Some((current, current.assignment.as_deref()?))
+    }
+
+    fn place(&self, id: u32) -> Option<Place> {
+        let (_, assignment) = self.assignment()?;
+        Some(self.open.get(id)?.place(assignment, self.generation))
+    }
+
+    fn grace(&self) -> Duration {
+        let grace = |current: &Rc<Current>| current.config.unary_grace_ms;
+        Duration::from_millis(self.current.as_ref().map_or(u64::MAX, grace))
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Whether what the filter predicts is what Envoy does. Where it is not,
+//! ending a stream would bring its client back to the same server, for ever.
+
+use std::time::Duration;
+
+/// How long predictions may be wrong before draining stops for good. Requests
+/// that overtake an assignment, because their worker knows the new members
+/// already and the filter not yet, are wrong for milliseconds.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What is known of the predictions under the assignment in use.
+#[derive(Debug, Default)]
+pub struct Trust {
+    /// Since when something has contradicted them without a break.
+    wrong_since: Option<Duration>,
+    /// Whether the last unary call that was looked at contradicts them.
+    last_call_is_wrong: bool,
+    /// Whether any open stream does.
+    open_is_wrong: bool,
+    /// Whether any request under this assignment was where it was predicted.
+    is_proven: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Good,
+    /// They were wrong for too long.
+    Stopped,
+    /// As before, under another assignment: this one has to be right first.
+    Probation,
+}
+
+impl Trust {
+    /// Nothing speaks against them yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            wrong_since: None,
+            last_call_is_wrong: false,
+            open_is_wrong: false,
+            is_proven: false,
+            state: State::Good,
+        }
+    }
+
+    /// Another assignment is in use.
+    pub fn renew(&mut self) {
+        *self = Self {
+            state: match self.state {
+                State::Good => State::Good,
+                State::Stopped | State::Probation => State::Probation,
+            },
+            ..Self::new()
+        };
+    }
+
+    /// A unary call under this assignment was answered.
+    pub fn call(&mut self, is_right: bool, now: Duration) {
+        self.last_call_is_wrong = !is_right;
+        self.weigh(is_right, now);
+    }
+
+    /// A stream under this assignment was answered.
+    pub fn stream(&mut self, is_right: bool, now: Duration) {
+        self.open_is_wrong |= !is_right;
+        self.weigh(is_right, now);
+    }
+
+    /// All open streams under this assignment were looked at.
+    pub fn all(&mut self, some_right: bool, some_wrong: bool, now: Duration) {
+        self.open_is_wrong = some_wrong;
+        self.weigh(some_right, now);
+    }
+
+    fn weigh(&mut self, is_right: bool, now: Duration) {
+        self.is_proven |= is_right;
+        if self.last_call_is_wrong || self.open_is_wrong {
+            let since = *self.wrong_since.get_or_insert(now);
+            if now.saturating_sub(since) >= PATIENCE {
+                self.state = State::Stopped;
+            }
+        } else {
+            self.wrong_since = None;
+            if self.is_proven && self.state == State::Probation {
+                self.state = State::Good;
+            }
+        }
+    }
+
+    /// Whether streams may be ended.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.state == State::Good && self.wrong_since.is_none()
+    }
+
+    /// Whether draining has stopped, until another assignment proves right.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        self.state != State::Good
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MOMENT: Duration = Duration::from_millis(10);
+
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn nothing_is_held_against_predictions_that_nobody_has_tested() {
+        assert!(Trust::new().is_good());
+    }
+
+    #[test]
+    fn one_wrong_stream_pauses_at_once_and_its_end_lets_go_on() {
+        let mut trust = Trust::new();
+        trust.stream(false, at(5));
+        assert!(!trust.is_good() && !trust.has_stopped());
+        trust.all(true, true, at(1000));
+        assert!(!trust.is_good());
+        trust.all(true, false, at(2000));
+        assert!(trust.is_good());
+    }
+
+    #[test]
+    fn a_wrong_call_counts_until_another_is_right() {
+        let mut trust = Trust::new();
+        trust.call(false, at(0));
+        trust.all(false, false, at(1000));
+        assert!(!trust.is_good());
+        trust.call(true, at(1100));
+        assert!(trust.is_good());
+    }
+
+    #[test]
+    fn what_stays_wrong_stops_it_for_this_assignment() {
+        let mut trust = Trust::new();
+        trust.stream(false, at(0));
+        trust.all(false, true, PATIENCE.saturating_sub(MOMENT));
+        assert!(!trust.has_stopped());
+        trust.all(false, true, PATIENCE);
+        assert!(trust.has_stopped());
+        trust.all(true, false, PATIENCE * 2);
+        trust.call(true, PATIENCE * 3);
+        assert!(trust.has_stopped() && !trust.is_good());
+    }
+
+    #[test]
+    fn after_a_stop_the_next_assignment_has_to_be_right_first() {
+        let mut trust = Trust::new();
+        trust.stream(false, at(0));
+        trust.all(false, true, PATIENCE);
+        trust.renew();
+        trust.all(false, false, PATIENCE * 2);
+        assert!(trust.has_stopped() && !trust.is_good());
+        trust.renew();
+        assert!(trust.has_stopped());
+        trust.call(true, PATIENCE * 3);
+        assert!(!trust.has_stopped() && trust.is_good());
+    }
+
+    #[test]
+    fn another_assignment_forgets_what_was_wrong_before() {
+        let mut trust = Trust::new();
+        trust.stream(false, at(0));
+        trust.call(false, at(0));
+        trust.renew();
+        assert!(trust.is_good());
+    }
+
+    proptest! {
+        #[test]
+        fn it_stops_only_after_lasting_contradiction_and_never_drains_during_one(
+            events in proptest::collection::vec((0_u64..900, any::<bool>()), 0..60),
+        ) {
+            let mut trust = Trust::new();
+            let (mut now, mut wrong_since) = (Duration::ZERO, None);
+            for (pause, is_wrong) in events {
+                now += at(pause);
+                trust.all(!is_wrong, is_wrong, now);
+                wrong_since = is_wrong.then(|| wrong_since.unwrap_or(now));
+                let lasts = wrong_since.is_some_and(|since| now.saturating_sub(since) >= PATIENCE);
+                prop_assert!(!lasts || trust.has_stopped());
+                prop_assert!(wrong_since.is_none() || !trust.is_good());
+                if trust.has_stopped() {
+                    prop_assert!(lasts);
+                    break;
+                }
+            }
+        }
+    }
+}

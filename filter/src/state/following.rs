@@ -1,0 +1,84 @@
+//! What a VM does with its open streams.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Current, Vm};
+use crate::drain::Routed;
+use crate::host::Host;
+
+impl Vm {
+    /// The request of that context is routed by its key.
+    pub(crate) fn routed(&self, id: u32, routed: Routed) {
+        let mut drain = self.drain.borrow_mut();
+        drain.start(id, routed);
+        self.open_streams.set(drain.open_streams().streams());
+    }
+
+    /// The headers of its response came.
+    pub(crate) fn answered(&self, id: u32, host: &impl Host) {
+        let mut drain = self.drain.borrow_mut();
+        self.note(drain.answered(id, host, &self.metrics));
+    }
+
+    /// It is gone.
+    pub(crate) fn ended(&self, id: u32) {
+        let mut drain = self.drain.borrow_mut();
+        drain.end_of(id);
+        self.open_streams.set(drain.open_streams().streams());
+    }
+
+    pub(super) fn has_open(&self) -> bool {
+        !self.drain.borrow().open_streams().is_empty()
+    }
+
+    /// A configuration has come into use.
+    pub(super) fn assigned(
+        &self,
+        host: &impl Host,
+        root: u32,
+        current: &Rc<Current>,
+        is_new: bool,
+    ) {
+        // Without a clock an assignment counts all the same.
+        let now = self.now(host);
+        let now = now.unwrap_or_else(|| self.drain.borrow().now());
+        self.drain.borrow_mut().assign(current, is_new, now);
+        let wait = self.round(host, root, now, true);
+        if let Some(wait) = wait.filter(|wait| *wait < self.period.get()) {
+            self.pace(host, wait);
+        }
+    }
+
+    /// What is to do now, and how soon there is more.
+    pub(super) fn round(
+        &self,
+        host: &impl Host,
+        root: u32,
+        now: Duration,
+        is_assigned: bool,
+    ) -> Option<Duration> {
+        let mut drain = self.drain.borrow_mut();
+        let wait = drain.round(host, root, &self.metrics, now, is_assigned);
+        self.open_streams.set(drain.open_streams().streams());
+        let current = self.current.borrow();
+        let report_to = current
+            .as_ref()
+            .and_then(|current| current.config.report_to.as_ref());
+        if let Some(report_to) = report_to
+            && let Some(mut report) = drain.report()
+        {
+            report.refused = self.refused.get();
+            let mut reports = self.reports.borrow_mut();
+            reports.tell(host, &self.metrics, report_to, report, now);
+        }
+        wait
+    }
+
+    /// The time, if the host tells it.
+    pub(super) fn now(&self, host: &impl Host) -> Option<Duration> {
+        let now = host.monotonic_time();
+        self.note(now.map(|_| ()));
+        now.ok()
+    }
+}

@@ -1,0 +1,95 @@
+//! Servers that come and go faster than a rebalance takes, in all its phases.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
+use sharding::{Assignment, Member as Entry};
+use yorkies_tests::{
+    Cluster, Mode, Session, Settings, TestEnvironment, Watchers, equal_weights, keys,
+};
+
+const SEQUENCES: u64 = 100;
+const STREAMS: usize = 160;
+const DOCUMENTS: usize = 40;
+const MEMBERS: usize = 5;
+
+/// Longest pause between two changes: longer than a whole rebalance takes.
+const LONGEST_PAUSE_MS: u64 = 900;
+
+#[test]
+fn whatever_flaps_it_converges_and_ends_no_stream_without_need() {
+    TestEnvironment::run(async |env| {
+        let members = env.members(MEMBERS).await?;
+        let settings = Settings {
+            more: "rebalance: { settle: 20ms, settle_max: 100ms }\n",
+            ..Settings::default()
+        };
+        let all = equal_weights(&members);
+        let mut cluster = Cluster::start(env, settings, &Mode::ALL, all[..3].to_vec()).await?;
+        let watchers = cluster.watches(&keys(DOCUMENTS), STREAMS).await?;
+        let watchers = Watchers::start(watchers).await?;
+        for seed in 0..SEQUENCES {
+            let sequence = flap(&mut cluster, &watchers, &all, seed).await;
+            sequence.with_context(|| format!("seed {seed}"))?;
+        }
+        cluster.expect_members_agree(&members, STREAMS)
+    });
+}
+
+/// Adds, removes and adds, and expects everything to be as the last roster
+/// says.
+async fn flap(cluster: &mut Cluster, watchers: &Watchers, all: &[Entry], seed: u64) -> Result<()> {
+    let mut random = Rng::with_seed(seed);
+    let start = Instant::now();
+    let epoch = cluster.epoch();
+    let before = cluster.entries().to_vec();
+    for _ in 0..3 {
+        cluster.edit(some_of(all, &mut random))?;
+        let pause = random.u64(0..LONGEST_PAUSE_MS);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    if cluster.entries() == before {
+        // So that there is something to wait for.
+        let others: Vec<_> = all.iter().filter(|entry| !before.contains(entry)).collect();
+        let one = others.first().map_or(&all[..2], |_| all);
+        cluster.edit(one.to_vec())?;
+    }
+    cluster.rebalanced().await?;
+    cluster.expect_placed(watchers).await?;
+    ensure!(cluster.epoch() > epoch, "the epoch went back");
+    let published = cluster.control_plane.published().await?;
+    for session in watchers.ended_since(start) {
+        expect_need(&session, watchers, &published)?;
+    }
+    Ok(())
+}
+
+fn some_of(all: &[Entry], random: &mut Rng) -> Vec<Entry> {
+    let mut some = all.to_vec();
+    random.shuffle(&mut some);
+    some.truncate(random.usize(2..=all.len()));
+    some
+}
+
+/// A stream may end only if, under an assignment that was published after the
+/// one it was opened under, somebody else owned its document.
+fn expect_need(
+    session: &Session,
+    watchers: &Watchers,
+    published: &BTreeMap<u64, Assignment>,
+) -> Result<()> {
+    let key = &watchers.watches()[session.watch].key;
+    let is_reason = |assignment: &Assignment| {
+        let owner = assignment.owner(key.as_bytes());
+        owner.is_some_and(|owner| owner.member.address != session.address)
+    };
+    let mut later = published.range(session.epoch + 1..);
+    ensure!(
+        later.any(|(_, assignment)| is_reason(assignment)),
+        "{key} never moved, but {session:?} ended; assignments of {:?}",
+        published.keys()
+    );
+    Ok(())
+}

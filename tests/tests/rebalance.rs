@@ -1,0 +1,226 @@
+//! On a rebalance every stream whose document moved ends, at once, and no
+//! other does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use sharding::{Assignment, Member as Entry};
+use yorkies_tests::{
+    Cluster, Member, Mode, Session, Settings, TestEnvironment, Traffic, Watchers, equal_weights,
+    keys,
+};
+
+const STREAMS: usize = 2000;
+const DOCUMENTS: usize = 400;
+
+/// Documents that are asked for, over and over, while streams are drained.
+const TRAFFIC: usize = 50;
+
+/// Watchers of one document are not to sit on two servers for longer, once its
+/// first stream has ended.
+const TOGETHER: Duration = Duration::from_millis(100);
+
+#[test]
+fn exactly_the_streams_that_moved_end_whatever_happens_to_the_roster() {
+    TestEnvironment::run(async |env| {
+        let members = env.members(4).await?;
+        let stand_in = env.member("yorkie-1").await?;
+        let first = equal_weights(&members[..3]);
+        let mut scene = Scene::start(env, Settings::default(), first).await?;
+
+        scene.change("add one", equal_weights(&members)).await?;
+        scene
+            .change("remove one", equal_weights(&members[1..]))
+            .await?;
+        let mut replaced = equal_weights(&members[1..]);
+        replaced[0] = stand_in.entry(1);
+        scene.change("replace one", replaced.clone()).await?;
+        replaced[2] = members[3].entry(3);
+        scene.change("weight", replaced).await?;
+
+        let everybody: Vec<_> = members.iter().chain([&stand_in]).cloned().collect();
+        scene.finish(&everybody).await
+    });
+}
+
+/// 500 streams a second: 2000 streams of which half moves take a second.
+#[test]
+fn a_document_leaves_together_and_documents_are_spread_over_the_window() {
+    TestEnvironment::run(async |env| {
+        let members = env.members(2).await?;
+        let settings = Settings {
+            more: "drain: { rate: 500, max_window: 10s }\n",
+            ..Settings::default()
+        };
+        let mut scene = Scene::start(env, settings, equal_weights(&members[..1])).await?;
+        let ended = scene.change("add one", equal_weights(&members)).await?;
+        let leaving = leaving(&scene.watchers, &ended);
+        expect_together(&leaving)?;
+        expect_spread(&leaving)?;
+        scene.finish(&members).await
+    });
+}
+
+#[test]
+fn another_policy_or_table_size_ends_the_streams_that_it_moves() {
+    TestEnvironment::run(async |env| {
+        let members = env.members(3).await?;
+        let mut scene = Scene::start(env, Settings::default(), equal_weights(&members)).await?;
+        for policy in ["maglev:251", "ring_hash:1024:4096"] {
+            let before = scene.cluster.expected()?;
+            let start = Instant::now();
+            scene.cluster.restart_with(policy.parse()?).await?;
+            scene.expect_moved(policy, &before, start).await?;
+        }
+        scene.finish(&members).await
+    });
+}
+
+/// Two proxies, one for each variant of xDS, with open streams and with
+/// traffic.
+struct Scene {
+    cluster: Cluster,
+    watchers: Watchers,
+    traffic: Vec<Traffic>,
+}
+
+impl Scene {
+    async fn start(
+        env: &mut TestEnvironment,
+        settings: Settings,
+        entries: Vec<Entry>,
+    ) -> Result<Self> {
+        let cluster = Cluster::start(env, settings, &Mode::ALL, entries).await?;
+        let documents = keys(DOCUMENTS);
+        let watchers = cluster.watches(&documents, STREAMS).await?;
+        let watchers = Watchers::start(watchers).await?;
+        let asked = &documents[..TRAFFIC];
+        let traffic = cluster.clients.iter();
+        Ok(Self {
+            traffic: traffic
+                .map(|client| Traffic::start(client.clone(), asked.to_vec()))
+                .collect(),
+            cluster,
+            watchers,
+        })
+    }
+
+    /// Changes the roster, and expects exactly the moved streams to end, once,
+    /// and to come back at their new owner. Returns those that ended.
+    async fn change(&mut self, what: &str, entries: Vec<Entry>) -> Result<Vec<Session>> {
+        let before = self.cluster.expected()?;
+        let start = Instant::now();
+        self.cluster.edit(entries)?;
+        self.cluster.rebalanced().await?;
+        self.expect_moved(what, &before, start).await
+    }
+
+    async fn expect_moved(
+        &mut self,
+        what: &str,
+        before: &Assignment,
+        start: Instant,
+    ) -> Result<Vec<Session>> {
+        let placed = self.cluster.expect_placed(&self.watchers).await;
+        placed.with_context(|| what.to_owned())?;
+        let moved = self.cluster.moved(before, self.watchers.watches())?;
+        let ended = self.watchers.ended_since(start);
+        let mut times = BTreeMap::<usize, usize>::new();
+        for session in &ended {
+            *times.entry(session.watch).or_default() += 1;
+        }
+        let expected: BTreeMap<_, _> = moved.iter().map(|&watch| (watch, 1)).collect();
+        let is_astray =
+            |session: &&Session| expected.get(&session.watch) != times.get(&session.watch);
+        let astray: Vec<_> = ended.iter().filter(is_astray).take(3).collect();
+        let missed = moved
+            .iter()
+            .filter(|watch| !times.contains_key(watch))
+            .count();
+        ensure!(
+            times == expected,
+            "{what}: {} streams had to end and {missed} of them did not; {} ended, without need or twice such as {astray:#?}",
+            moved.len(),
+            ended.len(),
+        );
+        println!("{what}: {} of {STREAMS} streams moved", moved.len());
+        Ok(ended)
+    }
+
+    async fn finish(self, members: &[Member]) -> Result<()> {
+        for traffic in self.traffic {
+            let report = traffic.stop().await?;
+            ensure!(
+                report.answered > 0 && report.failures.is_empty(),
+                "{report:?}"
+            );
+        }
+        let refusals = self.watchers.refusals();
+        ensure!(refusals.is_empty(), "{refusals:?}");
+        self.cluster.expect_members_agree(members, STREAMS)?;
+        self.cluster.expect_only_owners_were_asked(members)
+    }
+}
+
+/// When the streams of each document ended, sorted.
+fn leaving(watchers: &Watchers, ended: &[Session]) -> BTreeMap<String, BTreeSet<Instant>> {
+    let mut leaving = BTreeMap::<String, BTreeSet<Instant>>::new();
+    for session in ended {
+        if let Some((at, _)) = session.ended {
+            let key = watchers.watches()[session.watch].key.clone();
+            leaving.entry(key).or_default().insert(at);
+        }
+    }
+    leaving
+}
+
+fn expect_together(leaving: &BTreeMap<String, BTreeSet<Instant>>) -> Result<()> {
+    let mut apart: Vec<_> = leaving
+        .iter()
+        .filter_map(|(key, moments)| {
+            let apart = *moments.last()? - *moments.first()?;
+            Some((apart, key))
+        })
+        .collect();
+    apart.sort();
+    let (worst, key) = apart.last().context("nothing moved")?;
+    println!(
+        "{} documents: the last watcher left {worst:?} after the first, at worst",
+        apart.len()
+    );
+    ensure!(*worst < TOGETHER, "watchers of {key} left {worst:?} apart");
+    Ok(())
+}
+
+/// Fails unless the documents leave evenly: in each quarter of the time about
+/// a quarter of them.
+fn expect_spread(leaving: &BTreeMap<String, BTreeSet<Instant>>) -> Result<()> {
+    let mut first: Vec<_> = leaving.values().filter_map(|at| at.first()).collect();
+    first.sort();
+    let (Some(start), Some(end)) = (first.first(), first.last()) else {
+        anyhow::bail!("nothing moved");
+    };
+    let window = **end - **start;
+    let mut quarters = [0_usize; 4];
+    for at in &first {
+        let part = (**at - **start).as_secs_f64() / window.as_secs_f64();
+        quarters[((part * 4.0) as usize).min(3)] += 1;
+    }
+    println!(
+        "{} documents left over {window:?}, by quarters {quarters:?}",
+        first.len()
+    );
+    ensure!(
+        window > Duration::from_secs(1),
+        "all left within {window:?}"
+    );
+    let quarter = first.len() / 4;
+    ensure!(
+        quarters
+            .iter()
+            .all(|count| (quarter / 2..quarter * 2).contains(count)),
+        "{quarters:?}"
+    );
+    Ok(())
+}

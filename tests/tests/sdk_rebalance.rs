@@ -1,0 +1,162 @@
+//! The real JS SDK while documents move: nobody loses an edit.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use document_server::sdk::{Run, start_two_clients};
+use sharding::Member as Entry;
+use yorkies_tests::{Cluster, DocumentServer, DocumentStore, Mode, Settings, TestEnvironment};
+
+const PROJECT: &str = "abcdefghij0123456789AB";
+const DOCUMENT: &str = "wandering-document";
+const KEY: &str = "abcdefghij0123456789AB/wandering-document";
+const REBALANCES: usize = 20;
+
+/// So few are enough to see what draining is for.
+const REBALANCES_OF_THE_CONTROL: usize = 3;
+
+#[test]
+fn no_edit_is_lost_or_doubled_over_twenty_rebalances() {
+    TestEnvironment::run(async |env| {
+        let run = edit_while_documents_move(env, "", REBALANCES).await?;
+        let result = run.result()?;
+        ensure!(run.success, "{result}");
+        let (edits, newcomers) = (&result["edits"], run.events("newcomer").len());
+        let ended = &result["disconnects"];
+        println!("{edits} edits, {newcomers} newcomers, watches that ended: {ended}");
+        for client in ["one", "two"] {
+            let ended = result["disconnects"][client].as_u64().unwrap_or_default();
+            ensure!(ended > 0, "client {client} was never moved: {result}");
+        }
+        Ok(())
+    });
+}
+
+/// The control: were the document server not faithful, the test above would
+/// prove nothing.
+#[test]
+fn without_draining_edits_are_lost() {
+    TestEnvironment::run(async |env| {
+        let more = "drain: { enabled: false }\n";
+        let run = edit_while_documents_move(env, more, REBALANCES_OF_THE_CONTROL).await?;
+        ensure!(!run.success, "nothing was lost: {}", run.result()?);
+        let lost = run.result()?["lost"].as_array().map_or(0, Vec::len);
+        ensure!(lost > 0, "no edit was lost: {}", run.result()?);
+        Ok(())
+    });
+}
+
+/// Two clients edit one document, each through a proxy of its own, while
+/// others come and go, and the document moves that many times.
+async fn edit_while_documents_move(
+    env: &mut TestEnvironment,
+    more: &'static str,
+    rebalances: usize,
+) -> Result<Run> {
+    let mut fleet = Fleet::start(env).await?;
+    let settings = Settings {
+        more,
+        ..Settings::default()
+    };
+    let mut cluster = Cluster::start(env, settings, &Mode::ALL, fleet.entries()).await?;
+    let mut urls = Vec::new();
+    for envoy in &cluster.envoys {
+        urls.push(format!("http://{}", envoy.address().await?));
+    }
+    let mut arguments = vec!["--url", &urls[0], "--url2", &urls[1]];
+    arguments.extend(["--document", DOCUMENT, "--api-key", PROJECT]);
+    arguments.extend([
+        "--steady",
+        "--newcomers",
+        "--pause",
+        "20",
+        "--timeout",
+        "5000",
+    ]);
+    let clients = start_two_clients(&arguments).await?;
+    for number in 0..rebalances {
+        let owner = cluster.owner_of(KEY)?;
+        cluster.edit(fleet.change(number, &owner).await?)?;
+        cluster.rebalanced().await?;
+    }
+    clients.finish().await
+}
+
+/// Document servers, each of which owns the document once at most: a server
+/// that gets a document back in the same run refuses its clients, whatever the
+/// router does.
+struct Fleet {
+    store: DocumentStore,
+    folder: PathBuf,
+    serving: Vec<DocumentServer>,
+    /// They run on: were they to end, so would their streams.
+    retired: Vec<DocumentServer>,
+    owned: BTreeSet<SocketAddr>,
+    started: usize,
+}
+
+impl Fleet {
+    async fn start(env: &TestEnvironment) -> Result<Self> {
+        let folder = env.folder().to_owned();
+        let mut this = Self {
+            store: DocumentStore::start(&folder).await?,
+            folder,
+            serving: Vec::new(),
+            retired: Vec::new(),
+            owned: BTreeSet::new(),
+            started: 0,
+        };
+        for number in 0..3 {
+            this.add(&format!("yorkie-{number}")).await?;
+        }
+        Ok(this)
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        self.serving.iter().map(|server| server.entry(1)).collect()
+    }
+
+    /// The next roster: the owner is replaced, goes, or somebody comes.
+    async fn change(&mut self, number: usize, owner: &Entry) -> Result<Vec<Entry>> {
+        self.owned.insert(owner.address);
+        match number % 3 {
+            0 => self.retire(owner.address)?,
+            1 => {
+                self.retire(owner.address)?;
+                self.add(&owner.id).await?;
+            }
+            _ => {
+                self.add(&format!("yorkie-{}", 3 + number)).await?;
+            }
+        }
+        for entry in self.entries() {
+            if entry.address != owner.address && self.owned.contains(&entry.address) {
+                self.retire(entry.address)?;
+                self.add(&entry.id).await?;
+            }
+        }
+        Ok(self.entries())
+    }
+
+    async fn add(&mut self, id: &str) -> Result<()> {
+        // A process has a folder of its own: its log is named by the member.
+        let folder = self.folder.join(format!("server-{}", self.started));
+        std::fs::create_dir_all(&folder)?;
+        self.started += 1;
+        let server = DocumentServer::start(&folder, id, &self.store).await?;
+        self.serving.push(server);
+        Ok(())
+    }
+
+    fn retire(&mut self, address: SocketAddr) -> Result<()> {
+        let position = self
+            .serving
+            .iter()
+            .position(|server| server.entry(1).address == address);
+        let position = position.with_context(|| format!("nobody serves at {address}"))?;
+        self.retired.push(self.serving.remove(position));
+        Ok(())
+    }
+}
