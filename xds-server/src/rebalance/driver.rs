@@ -31,6 +31,10 @@ const REGISTRY_PATIENCE: Duration = Duration::from_secs(1);
 /// is told: proxies and VMs fall silent without a word.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
+/// And this often while there is none: proxies may have a higher epoch than the
+/// state file.
+const LOOK_IDLE: Duration = Duration::from_secs(1);
+
 /// What the driver works with.
 #[derive(Debug)]
 pub struct Parts {
@@ -124,7 +128,7 @@ impl Driver {
                 plan = self.planning.next() => plan,
                 () = self.parts.fleet.changed(), if is_active => Some(Event::Look),
                 () = at(deadline), if deadline.is_some() => Some(Event::Look),
-                () = sleep(LOOK_AGAIN), if is_active => Some(Event::Look),
+                () = sleep(if is_active { LOOK_AGAIN } else { LOOK_IDLE }) => Some(Event::Look),
             };
             if let Some(event) = event {
                 self.step(event);
