@@ -28,8 +28,9 @@ fn a_running_control_plane_tells_its_members_proxies_and_rebalances() {
             ensure!(get(&router.control_plane, "/readyz").await?.0 == 200);
             router.change(equal_weights(&members)).await?;
             let epoch = router.epoch();
-            let status = status(&router.control_plane, "over", |status| {
-                status["stage"] == "stable" && status["last"][0]["epoch"] == epoch
+            let status = status(&router.control_plane, "over and planned", |status| {
+                let newest = &status["last"][0];
+                newest["epoch"] == epoch && !newest["plan"].is_null()
             })
             .await?;
             let record = &status["last"][0];
@@ -40,6 +41,11 @@ fn a_running_control_plane_tells_its_members_proxies_and_rebalances() {
             ensure!(hold < 1000, "it has waited for somebody: {record}");
             let moved = record["plan"]["moved"].as_f64().context("no plan")?;
             ensure!((0.32..0.36).contains(&moved), "{record}");
+            let proxies = status["proxies"].as_array().context("no proxies")?;
+            ensure!(proxies.len() == 1, "whose are these: {status}");
+            let vms = proxies[0]["vms"].as_array().context("no VMs")?;
+            let is_there = |vm: &Value| vm["epoch"] == epoch && vm["phase"] == "released";
+            ensure!(!vms.is_empty() && vms.iter().all(is_there), "{status}");
             let stream = &status["proxies"][0]["streams"][0];
             ensure!(stream["mode"] == mode.name(), "{stream}");
             ensure!(stream["current"] == true, "{stream}");
