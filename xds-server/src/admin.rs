@@ -14,7 +14,7 @@
 //! | `yorkies_epoch` | epoch of the assignment |
 //! | `yorkies_members` | members that serve |
 //! | `yorkies_rebalance_under_way` | 1 while a rebalance holds or drains |
-//! | `yorkies_rebalances_total{cause}` | rebalances that are over; one with several causes counts for each: `first`, `resumed`, `policy`, `settings`, `added`, `removed`, `readdressed`, `weight`, `restarted` |
+//! | `yorkies_rebalances_total{cause}` | rebalances that are over; one with several causes counts for each: `first`, `resumed`, `outdated`, `policy`, `settings`, `added`, `removed`, `readdressed`, `weight`, `restarted` |
 //! | `yorkies_rebalances_ended_total{outcome}` | the same by how they ended: `done`, `incomplete` (somebody did not say in time that no stream is misplaced), `superseded`, `held` (draining is off) |
 //! | `yorkies_plan_share` | share of all keys that the last rebalance moved, 0 to 1 |
 //! | `yorkies_plan_streams` | streams that it had to end, by the reports before it |
@@ -48,6 +48,9 @@ use crate::rebalance::{self, Board, Metrics};
 mod answers;
 mod routes;
 
+/// Share of all keys by member.
+type Shares = Arc<BTreeMap<String, f64>>;
+
 /// What the answers are made from.
 #[derive(Debug)]
 pub struct Admin {
@@ -58,7 +61,7 @@ pub struct Admin {
     /// How long a rebalance holds at most.
     ack_wait_ms: u64,
     /// Shares of the members under an epoch: computed when first asked for.
-    shares: Mutex<Option<(u64, Arc<BTreeMap<String, f64>>)>>,
+    shares: Mutex<Option<(u64, Shares)>>,
 }
 
 impl Admin {

@@ -1,14 +1,13 @@
 //! The answers as values.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use sharding::{Assignment, FilterConfig, Roster};
 
-use super::Admin;
+use super::{Admin, Shares};
 use crate::api::{AssignmentStatus, MemberStatus, Status};
-use crate::rebalance::{Shown, shares};
+use crate::rebalance::{Cause, Change, Record, Shown, shares};
 
 impl Admin {
     pub(super) fn is_ready(&self) -> bool {
@@ -54,7 +53,7 @@ impl Admin {
     pub(super) fn assignment(&self) -> Option<AssignmentStatus> {
         let shown = self.board.read();
         let current = shown.current?;
-        let hold_ms = shown.last.iter().find_map(|record| record.hold_ms);
+        let hold_ms = shown.last.iter().find_map(|record| typical_hold_ms(record));
         Some(AssignmentStatus {
             epoch: current.epoch,
             policy: current.policy,
@@ -83,7 +82,7 @@ impl Admin {
         members.iter().map(status).collect()
     }
 
-    async fn shares(&self, current: &FilterConfig) -> Option<Arc<BTreeMap<String, f64>>> {
+    async fn shares(&self, current: &FilterConfig) -> Option<Shares> {
         let mut known = self.shares.lock().await;
         if let Some((epoch, shares)) = &*known
             && *epoch == current.epoch
@@ -96,4 +95,12 @@ impl Admin {
         *known = Some((current.epoch, Arc::clone(&shares)));
         Some(shares)
     }
+}
+
+/// How long proxies took to take over an assignment. At a start they are not
+/// there yet, or on their way back.
+fn typical_hold_ms(record: &Record) -> Option<u64> {
+    let is_of_start = |change: &Change| matches!(change.cause, Cause::First | Cause::Resumed);
+    let hold_ms = record.hold_ms?;
+    (!record.changes.iter().any(is_of_start)).then_some(hold_ms)
 }

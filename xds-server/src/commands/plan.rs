@@ -14,6 +14,10 @@ use crate::rebalance::{Move, Plan, Returning, Streams, returning};
 /// Most lines of one list.
 const MAX_LINES: usize = 20;
 
+/// Least share of keys with stale caches that a person is told of; tables move
+/// a few keys to and fro with every change.
+const LEAST_SHARE: f64 = 0.001;
+
 /// What a plan starts from.
 #[derive(Debug)]
 pub(crate) struct PlanBasis {
@@ -97,7 +101,9 @@ fn of_keys(plan: &Plan) -> Vec<String> {
 }
 
 fn of_caches(returning: &[Returning]) -> Vec<String> {
-    let lines = returning.iter().take(MAX_LINES).map(|Returning { member, share }| {
+    let worth_a_line = |returning: &&Returning| returning.share >= LEAST_SHARE;
+    let lines = returning.iter().filter(worth_a_line).take(MAX_LINES);
+    let lines = lines.map(|Returning { member, share }| {
         format!(
             "{} of the keys go back to {member}, which had them in the same incarnation: what it has cached of them may be stale; restart it first",
             percent(*share)

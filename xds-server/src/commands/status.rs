@@ -191,12 +191,12 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool)
 
 fn rebalances(status: &Status, now_ms: u64) -> String {
     let rows = status.last.iter().map(|record| {
-        let ago = now_ms.saturating_sub(record.started_unix_ms) / 1000 * 1000;
+        let ago = Duration::from_secs(now_ms.saturating_sub(record.started_unix_ms) / 1000);
         let moved = record
             .plan
             .map_or_else(String::new, |plan| percent(plan.moved));
         vec![
-            format!("{} ago", time(ago)),
+            format!("{} ago", humantime::format_duration(ago)),
             changes(&record.changes),
             moved,
             record.drained.to_string(),

@@ -1,27 +1,27 @@
 //! Runs the [`Machine`]: rosters and the fleet in, snapshots out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sharding::{Assignment, Drain, FilterConfig, Roster};
+use sharding::{FilterConfig, Roster};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use super::board::Board;
-use super::machine::{Effect, Event, Machine, Now, Past, Settings, Stage};
+use super::machine::{Effect, Event, Machine, Now, Settings, Stage};
 use super::metrics::Metrics;
-use super::plan::{Plan, returning};
-use super::record::{Outcome, PlanSummary, Record};
 use super::store::Store;
-use super::view::Behind;
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::module::Module;
 use crate::resources;
 use crate::snapshot::Snapshot;
+
+mod log;
+mod planning;
+
+use planning::Planning;
 
 /// How long a restarted control plane waits for its registry before it serves
 /// the last good roster from its state file.
@@ -31,8 +31,9 @@ const REGISTRY_PATIENCE: Duration = Duration::from_secs(1);
 /// is told: proxies and VMs fall silent without a word.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// Proxies that a log line names.
-const MAX_NAMED: usize = 20;
+/// And this often while there is none: proxies may have a higher epoch than the
+/// state file.
+const LOOK_IDLE: Duration = Duration::from_secs(1);
 
 /// What the driver works with.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ pub struct Driver {
     machine: Machine,
     store: Store,
     snapshots: watch::Sender<Arc<Snapshot>>,
-    planning: Option<JoinHandle<(u64, PlanSummary)>>,
+    planning: Planning,
 }
 
 impl Driver {
@@ -79,7 +80,7 @@ impl Driver {
             machine,
             store,
             snapshots: watch::Sender::new(Arc::default()),
-            planning: None,
+            planning: Planning::default(),
         }
     }
 
@@ -124,10 +125,10 @@ impl Driver {
                     }
                     None
                 }
-                plan = planned(&mut self.planning) => plan,
+                plan = self.planning.next() => plan,
                 () = self.parts.fleet.changed(), if is_active => Some(Event::Look),
                 () = at(deadline), if deadline.is_some() => Some(Event::Look),
-                () = sleep(LOOK_AGAIN), if is_active => Some(Event::Look),
+                () = sleep(if is_active { LOOK_AGAIN } else { LOOK_IDLE }) => Some(Event::Look),
             };
             if let Some(event) = event {
                 self.step(event);
@@ -185,14 +186,18 @@ impl Driver {
     fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Publish(config) => {
-                log_publication(&config);
+                log::publication(&config);
                 // Before it is handed out: what a proxy has seen is never forgotten.
                 self.store.save(&config);
                 self.hand_out(&config);
             }
-            Effect::Plan => self.plan(),
+            // That of an earlier rebalance is of no use any more.
+            Effect::Plan => {
+                let open = self.parts.fleet.open_by_member(Instant::now());
+                self.planning = Planning::start(&self.machine, open);
+            }
             Effect::Finished(record) => {
-                log_end(&record);
+                log::end(&record);
                 self.parts.metrics.finished(&record);
                 self.parts.board.finished(*record);
             }
@@ -214,51 +219,6 @@ impl Driver {
             shown.past = self.machine.past().cloned().collect();
         });
     }
-
-    /// Computes what moves, beside everything else: large tables take a while.
-    fn plan(&mut self) {
-        let past: Vec<Past> = self.machine.past().cloned().collect();
-        let (Some(current), Some(before)) = (self.machine.current(), past.last().cloned()) else {
-            return;
-        };
-        let Some(after) = current.assignment() else {
-            return;
-        };
-        let open = self.parts.fleet.open_by_member(Instant::now());
-        let compute = move || {
-            let before = Assignment::new(0, before.policy, before.members);
-            (after.epoch(), summary(&before, &after, &past, &open))
-        };
-        // The plan of an earlier rebalance is of no use any more.
-        self.planning = Some(tokio::task::spawn_blocking(compute));
-    }
-}
-
-fn summary(
-    before: &Assignment,
-    after: &Assignment,
-    past: &[Past],
-    open: &BTreeMap<String, u64>,
-) -> PlanSummary {
-    let plan = Plan::between(before, after);
-    let returning = returning(before, after, past);
-    PlanSummary {
-        moved: plan.moved,
-        ideal: plan.ideal,
-        streams: plan.streams(open, None, 0).ending,
-        returning: returning.iter().map(|returning| returning.share).sum(),
-    }
-}
-
-/// The plan that is being computed, once it is there.
-async fn planned(planning: &mut Option<JoinHandle<(u64, PlanSummary)>>) -> Option<Event> {
-    let Some(task) = planning else {
-        return std::future::pending().await;
-    };
-    let result = task.await;
-    *planning = None;
-    let (epoch, plan) = result.ok()?;
-    Some(Event::Planned { epoch, plan })
 }
 
 async fn at(instant: Option<Instant>) {
@@ -266,76 +226,6 @@ async fn at(instant: Option<Instant>) {
         Some(instant) => sleep_until(instant.into()).await,
         None => std::future::pending().await,
     }
-}
-
-fn log_publication(config: &FilterConfig) {
-    let epoch = config.epoch;
-    match config.drain {
-        Drain::Hold => info!(
-            epoch,
-            members = config.members.as_ref().map_or(0, |roster| roster.members().len()),
-            policy = %config.policy,
-            "Assignment changed"
-        ),
-        Drain::Release { window_ms } => info!(epoch, window_ms, "Drain released"),
-    }
-}
-
-fn log_end(record: &Record) {
-    let changes: Vec<String> = record.changes.iter().map(ToString::to_string).collect();
-    let Record {
-        epoch,
-        drained,
-        settle_ms,
-        hold_ms,
-        drain_ms,
-        ..
-    } = record;
-    let outcome = record.outcome.map(Outcome::name);
-    info!(
-        epoch,
-        outcome,
-        changes = changes.join(", "),
-        drained,
-        settle_ms,
-        hold_ms,
-        drain_ms,
-        "Rebalance ended"
-    );
-    if !record.left_behind.is_empty() {
-        warn!(
-            epoch,
-            proxies = names(&record.left_behind),
-            "Proxies left behind"
-        );
-    }
-    match record.outcome {
-        Some(Outcome::Incomplete) => warn!(
-            epoch,
-            proxies = names(&record.missing),
-            "Proxies may still have misplaced streams"
-        ),
-        _ if !record.missing.is_empty() => {
-            debug!(
-                epoch,
-                proxies = names(&record.missing),
-                "Proxies are missing"
-            );
-        }
-        _ => {}
-    }
-}
-
-fn names(behind: &[Behind]) -> String {
-    let mut names: Vec<String> = behind
-        .iter()
-        .take(MAX_NAMED)
-        .map(ToString::to_string)
-        .collect();
-    if behind.len() > MAX_NAMED {
-        names.push(format!("and {} more", behind.len() - MAX_NAMED));
-    }
-    names.join(", ")
 }
 
 fn now() -> Now {

@@ -99,17 +99,12 @@ impl Machine {
     /// Takes in an event and says what has to be done.
     pub fn step(&mut self, event: Event, view: &View, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.catch_up(view, now, &mut effects);
+        let mut at_once = false;
         match event {
             Event::Roster { roster, urgent } => {
-                let at_once = urgent || !self.has_roster;
+                at_once = urgent || !self.has_roster;
                 self.has_roster = true;
                 self.notice(roster, now);
-                if at_once && self.pending.is_some() {
-                    self.end(Outcome::Superseded, view, now, &mut effects);
-                    self.publish_pending(now, &mut effects);
-                    return effects;
-                }
             }
             Event::Planned { epoch, plan } => {
                 let underway = self.underway.as_mut();
@@ -118,6 +113,15 @@ impl Machine {
                 }
             }
             Event::Look => {}
+        }
+        // What is published here is not what `view` is of: nothing follows from it.
+        if self.catch_up(view, now, &mut effects) {
+            return effects;
+        }
+        if at_once && self.pending.is_some() {
+            self.end(Outcome::Superseded, view, now, &mut effects);
+            self.publish_pending(now, &mut effects);
+            return effects;
         }
         self.look(view, now, &mut effects);
         effects
@@ -174,20 +178,23 @@ impl Machine {
         self.pending.is_some()
     }
 
-    /// Takes over a higher epoch that proxies already have: filters ignore what
-    /// comes with a lower one.
-    fn catch_up(&mut self, view: &View, now: Now, effects: &mut Vec<Effect>) {
-        let Some(current) = &self.current else { return };
+    /// Takes over a higher epoch that proxies already have, if they do: filters
+    /// ignore what comes with a lower one.
+    fn catch_up(&mut self, view: &View, now: Now, effects: &mut Vec<Effect>) -> bool {
+        let Some(current) = &self.current else {
+            return false;
+        };
         let believable = now.unix_ms.saturating_add(MAX_AHEAD_MS);
         let epochs = view.vms.iter().map(|vm| vm.epoch);
         let ahead = epochs.filter(|epoch| (current.epoch + 1..=believable).contains(epoch));
         let (Some(ahead), Some(members)) = (ahead.max(), current.members.clone()) else {
-            return;
+            return false;
         };
         self.end(Outcome::Superseded, view, now, effects);
         let pending = self.pending.take();
         let pending = pending.unwrap_or_else(|| Pending::new(members, now.instant));
         self.publish(pending, ahead, now, effects);
+        true
     }
 
     fn notice(&mut self, roster: Roster, now: Now) {

@@ -69,11 +69,11 @@ impl Plan {
         let (mut had, mut has) = (shares_of_none(before), shares_of_none(after));
         let mut moved_parts = 0;
         let Parts {
-            parts,
+            all,
             sampled,
             slots,
         } = Parts::of(&[before, after]);
-        for (hash, share) in parts {
+        for (hash, share) in all {
             let owner = |assignment| Assignment::owner_of_hash(assignment, hash).map(|o| o.member);
             let (Some(from), Some(to)) = (owner(before), owner(after)) else {
                 continue;
@@ -111,7 +111,7 @@ impl Plan {
 #[must_use]
 pub fn shares(assignment: &Assignment) -> BTreeMap<String, f64> {
     let mut shares = shares_of_none(assignment);
-    for (hash, share) in Parts::of(&[assignment]).parts {
+    for (hash, share) in Parts::of(&[assignment]).all {
         if let Some(owner) = assignment.owner_of_hash(hash) {
             *shares.entry(&owner.member.id).or_default() += share;
         }

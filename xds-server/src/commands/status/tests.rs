@@ -92,8 +92,8 @@ stable
   PROXY     VERSION       XDS    UPDATE    VMS  EPOCH  OPEN  MISPLACED  DRAINED
   edge [2J  envoy 1.40.0  delta  accepted    2      7    10          2        4
 
-  REBALANCE   WHAT CHANGED   MOVED  DRAINED  0 MISPLACED AFTER
-  12.0 s ago  added m3      25.0 %       12              90 ms
+  REBALANCE  WHAT CHANGED   MOVED  DRAINED  0 MISPLACED AFTER
+  12s ago    added m3      25.0 %       12              90 ms
 ";
     assert_eq!(text, expected);
 }

@@ -1,14 +1,15 @@
 //! The driver with a state file, a clock that runs, and a fleet by hand.
 
 use prometheus_client::registry::Registry;
-use sharding::{Member, Phase, Report};
+use sharding::{Drain, Member, Phase, Report};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
 use crate::ads::progress::Progress;
 use crate::ads::{Holding, Mode, Proxy, ProxyObserver, StreamId};
-use crate::rebalance::Shown;
+use crate::rebalance::{Outcome, Shown};
 use crate::snapshot::ResourceType;
 use crate::state;
 

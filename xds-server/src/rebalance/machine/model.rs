@@ -27,6 +27,8 @@ enum Op {
     },
     Pass(u64),
     Restart,
+    /// With the state file of a backup.
+    RestartWithOlder,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -44,7 +46,8 @@ fn op() -> impl Strategy<Value = Op> {
         6 => proxy.clone().prop_map(Op::Accept),
         6 => (proxy, 0..3_u64).prop_map(|(proxy, misplaced)| Op::Report { proxy, misplaced }),
         4 => prop_oneof![0..50_u64, 100..400_u64, 1000..8000_u64].prop_map(Op::Pass),
-        1 => Just(Op::Restart),
+        2 => Just(Op::Restart),
+        1 => Just(Op::RestartWithOlder),
     ]
 }
 
@@ -62,6 +65,8 @@ struct World {
     proxies: BTreeMap<usize, Proxy>,
     /// The last publication, which is what the state file has.
     last: Option<FilterConfig>,
+    /// The one before it.
+    older: Option<FilterConfig>,
     wanted: Option<Roster>,
     held_at: Instant,
     started_at: Instant,
@@ -102,6 +107,7 @@ impl World {
             now,
             proxies: (0..PROXIES).map(|n| (n, Proxy::default())).collect(),
             last: None,
+            older: None,
             wanted: None,
             held_at: now.instant,
             started_at: now.instant,
@@ -161,10 +167,10 @@ impl World {
                     .last
                     .as_ref()
                     .is_some_and(|last| last.members == config.members);
-                assert!(!same, "nothing has changed");
+                assert!(!same || self.is_outdated(), "nothing has changed");
                 self.underway = Some(config.epoch);
                 self.held_at = self.now.instant;
-                self.last = Some(*config);
+                self.older = self.last.replace(*config);
                 self.publications += 1;
             }
             Effect::Publish(config) => {
@@ -179,7 +185,7 @@ impl World {
                 assert!(self.all_route() || ran_out, "somebody routes to old owners");
                 let back = self.started_at + self.settings.return_wait;
                 assert!(!self.restarted || self.now.instant >= back, "too early");
-                self.last = Some(*config);
+                self.older = self.last.replace(*config);
                 self.publications += 1;
             }
             Effect::Finished(record) => {
@@ -187,6 +193,13 @@ impl World {
             }
             Effect::Plan => {}
         }
+    }
+
+    /// Whether a VM has an epoch that is not known to the machine.
+    fn is_outdated(&self) -> bool {
+        let epoch = self.last.as_ref().map_or(0, |last| last.epoch);
+        let mut vms = self.proxies.values().filter_map(|proxy| proxy.vm.as_ref());
+        vms.any(|vm| vm.epoch > epoch)
     }
 
     /// Lets time pass, looking whenever the machine asked for it.
@@ -227,6 +240,10 @@ impl World {
             Op::Report { proxy, misplaced } => self.report(proxy, misplaced),
             Op::Pass(ms) => return self.pass(ms),
             Op::Restart => self.restart(),
+            Op::RestartWithOlder => {
+                self.last = self.older.take().or(self.last.take());
+                self.restart();
+            }
         }
         self.step(Event::Look);
     }
@@ -236,6 +253,11 @@ impl World {
         let Some(accepted) = &proxy.accepted else {
             return;
         };
+        // As a filter does.
+        let known = proxy.vm.as_ref().map_or(0, |vm| vm.epoch);
+        if accepted.epoch < known {
+            return;
+        }
         proxy.vm = Some(VmView {
             node: node(n),
             epoch: accepted.epoch,
@@ -310,6 +332,8 @@ proptest! {
         prop_assert_eq!(last.as_ref().and_then(|last| last.members.clone()), world.wanted.clone());
         if let Some(last) = last {
             prop_assert_eq!(last.drain != Drain::Hold, drains);
+            let vms = world.proxies.values().filter_map(|proxy| proxy.vm.as_ref());
+            prop_assert!(vms.into_iter().all(|vm| vm.epoch == last.epoch));
         }
         let publications = world.publications;
         if let Some(roster) = world.wanted.clone() {

@@ -382,6 +382,20 @@ fn an_older_state_is_overtaken_by_what_proxies_already_have() {
 }
 
 #[test]
+fn nothing_is_released_by_the_view_of_what_an_older_state_had() {
+    let mut scene = Scene::stable();
+    scene.view.proxies = vec![proxy("covers-what-was", true)];
+    scene.view.vms = vec![vm("away", E0 + 60_000, Phase::Released, 0)];
+    let roster = roster(&[1, 2, 3]);
+    let urgent = false;
+    let event = Event::Roster { roster, urgent };
+    let effects = scene.machine.step(event, &scene.view, scene.now);
+    assert_eq!(published(&effects, Some(&[1, 2, 3])).1, Drain::Hold);
+    assert_eq!(scene.machine.stage(), Stage::Holding);
+    assert_eq!(effects.len(), 2, "{effects:?}");
+}
+
+#[test]
 fn an_older_state_in_the_middle_of_a_change_takes_the_change_along() {
     let mut scene = Scene::stable();
     scene.view.proxies = vec![proxy("a", false)];

@@ -9,6 +9,11 @@ use crate::rebalance::change::Change;
 use crate::rebalance::record::{Outcome, Record};
 use crate::rebalance::view::{Behind, Goal, View};
 
+/// Nodes that are remembered to be missed when they leave, and proxies that a
+/// record names: beyond, they are as good as countless.
+const MAX_SEEN: usize = 10_000;
+const MAX_NAMED: usize = 1000;
+
 /// From the first publication of an epoch to the end.
 #[derive(Debug)]
 pub(super) struct Underway {
@@ -59,7 +64,7 @@ impl Underway {
     /// Takes note of who is there.
     pub(super) fn notice(&mut self, view: &View) {
         for proxy in &view.proxies {
-            if !self.seen.contains(&proxy.node) {
+            if self.seen.len() < MAX_SEEN && !self.seen.contains(&proxy.node) {
                 self.seen.insert(Arc::clone(&proxy.node));
             }
         }
@@ -100,7 +105,9 @@ impl Underway {
     }
 
     /// The record for ever.
-    pub(super) fn end(self, outcome: Outcome, view: &View, now: Instant) -> Record {
+    pub(super) fn end(mut self, outcome: Outcome, view: &View, now: Instant) -> Record {
+        self.record.missing.truncate(MAX_NAMED);
+        self.record.left_behind.truncate(MAX_NAMED);
         let mut record = self.record(view, now);
         record.outcome = Some(outcome);
         record

@@ -11,7 +11,7 @@ const SAMPLES: u64 = 1 << 17;
 /// Hashes and how much each stands for.
 pub(super) struct Parts {
     /// A hash of each part, and the share of all keys in it.
-    pub(super) parts: Vec<(u64, f64)>,
+    pub(super) all: Vec<(u64, f64)>,
     /// Whether they are a sample and not all.
     pub(super) sampled: bool,
     /// How many slots there are, if the parts are slots of a Maglev table.
@@ -41,7 +41,7 @@ fn slots(assignments: &[&Assignment]) -> Option<Parts> {
     }
     let share = 1.0 / slots as f64;
     Some(Parts {
-        parts: (0..slots as u64).map(|slot| (slot, share)).collect(),
+        all: (0..slots as u64).map(|slot| (slot, share)).collect(),
         sampled: false,
         slots: Some(slots),
     })
@@ -63,7 +63,7 @@ fn arcs(assignments: &[&Assignment]) -> Option<Parts> {
     let arcs = starts.zip(&ends);
     let arcs = arcs.map(|(start, &end)| (end, end.wrapping_sub(start) as f64 / 2_f64.powi(64)));
     Some(Parts {
-        parts: arcs.collect(),
+        all: arcs.collect(),
         sampled: false,
         slots: None,
     })
@@ -74,7 +74,7 @@ fn sample() -> Parts {
     let share = 1.0 / SAMPLES as f64;
     let hashes = (0..SAMPLES).map(|number| xxh64(&number.to_le_bytes(), 0));
     Parts {
-        parts: hashes.map(|hash| (hash, share)).collect(),
+        all: hashes.map(|hash| (hash, share)).collect(),
         sampled: true,
         slots: None,
     }

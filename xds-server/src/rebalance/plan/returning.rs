@@ -19,7 +19,7 @@ pub struct Returning {
 }
 
 /// Who gets keys that are somebody else's `before` and were its own in one of
-/// `past`.
+/// `past`, the largest share first.
 #[must_use]
 pub fn returning(before: &Assignment, after: &Assignment, past: &[Past]) -> Vec<Returning> {
     let past: Vec<Assignment> = past
@@ -31,7 +31,7 @@ pub fn returning(before: &Assignment, after: &Assignment, past: &[Past]) -> Vec<
     }
     let all: Vec<&Assignment> = [before, after].into_iter().chain(&past).collect();
     let mut shares: BTreeMap<&str, f64> = BTreeMap::new();
-    for (hash, share) in Parts::of(&all).parts {
+    for (hash, share) in Parts::of(&all).all {
         let owner = |assignment| Assignment::owner_of_hash(assignment, hash).map(|o| o.member);
         let (Some(from), Some(to)) = (owner(before), owner(after)) else {
             continue;
@@ -48,7 +48,9 @@ pub fn returning(before: &Assignment, after: &Assignment, past: &[Past]) -> Vec<
         member: member.to_owned(),
         share,
     });
-    returning.collect()
+    let mut returning: Vec<Returning> = returning.collect();
+    returning.sort_by(|a, b| b.share.total_cmp(&a.share));
+    returning
 }
 
 /// Whether both are one incarnation of one member, as far as is known: without

@@ -53,7 +53,10 @@ impl Plan {
             .map(|(id, &open)| (id.clone(), ending_on(id, open)))
             .filter(|(_, ending)| *ending > 0)
             .collect();
-        let sum = |numbers: &BTreeMap<String, u64>| numbers.values().fold(0, add);
+        let sum = |numbers: &BTreeMap<String, u64>| {
+            let numbers = numbers.values().copied();
+            numbers.fold(0, u64::saturating_add)
+        };
         let ending = sum(&by_member);
         let window_ms = pace.map(|pace| pace.window_ms(ending));
         Streams {
@@ -64,8 +67,4 @@ impl Plan {
             split_ms: window_ms.map(|window| window.saturating_add(hold_ms)),
         }
     }
-}
-
-fn add(sum: u64, number: &u64) -> u64 {
-    sum.saturating_add(*number)
 }

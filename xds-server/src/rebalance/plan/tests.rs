@@ -161,7 +161,7 @@ fn who_gets_keys_back_in_the_same_incarnation_is_named() {
     assert!((back[0].share - moved).abs() < 0.02, "{back:?}");
     assert_eq!(returning(&[past(two)], &after), []);
 
-    let elsewhere: Vec<_> = [&two[..], &[("c", 9, 1)]].concat();
+    let elsewhere: Vec<_> = [two, &[("c", 9, 1)]].concat();
     assert_eq!(
         returning(&[past(&elsewhere)], &after),
         [],
