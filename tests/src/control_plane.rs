@@ -13,6 +13,10 @@ use crate::artifacts::{filter_module, xds_server_binary};
 use crate::process::run_to_end;
 use crate::{LogLine, MembersFile, Mode, Process, eventually};
 
+/// The events that tell where it listens.
+const XDS: &str = "xDS server listening";
+const ADMIN: &str = "Admin interface listening";
+
 /// What tests choose of the control plane's configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -48,6 +52,7 @@ pub struct ControlPlane {
     settings: Settings,
     members: MembersFile,
     address: SocketAddr,
+    admin: SocketAddr,
     process: Option<Process>,
 }
 
@@ -59,6 +64,7 @@ impl ControlPlane {
             folder,
             settings,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             process: None,
         };
         this.restart().await?;
@@ -83,6 +89,12 @@ impl ControlPlane {
         self.address
     }
 
+    /// Its admin interface, which has another address after each start.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// Kills it; the members file can still be edited.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().map_or(Ok(()), Process::kill)
@@ -92,15 +104,20 @@ impl ControlPlane {
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
         self.write_configuration()?;
-        let (process, address) = eventually("an address to listen on", async || {
+        let (mut process, address) = eventually("an address to listen on", async || {
             let mut process = self.spawn()?;
-            match process.line("listening", listening_at).await {
+            match process
+                .line("listening", |line| listening_at(line, XDS))
+                .await
+            {
                 // While it was away its port could become the other end of any connection.
                 Err(error) if format!("{error:#}").contains("in use") => Err(error),
                 done => Ok(done.map(|address| (process, address))),
             }
         })
         .await??;
+        let admin = process.line("showing itself", |line| listening_at(line, ADMIN));
+        self.admin = admin.await?;
         self.process = Some(process);
         self.address = address;
         Ok(())
@@ -176,6 +193,7 @@ impl ControlPlane {
         };
         let text = format!(
             "xds: {{ listen: \"{}\" }}\n\
+             admin: {{ listen: \"127.0.0.1:0\" }}\n\
              state_file: state.json\n\
              policy: {policy}\n\
              registry: {{ file: members.yaml }}\n\
@@ -198,9 +216,9 @@ impl ControlPlane {
     }
 }
 
-fn listening_at(line: &str) -> Option<SocketAddr> {
+fn listening_at(line: &str, message: &str) -> Option<SocketAddr> {
     let line = LogLine::parse(line)?;
-    let is_it = line.message() == "xDS server listening";
+    let is_it = line.message() == message;
     line.field("address").filter(|_| is_it)?.parse().ok()
 }
 

@@ -13,6 +13,7 @@
 
 mod artifacts;
 mod client;
+mod cluster;
 mod control_plane;
 mod document_server;
 mod environment;
@@ -28,17 +29,19 @@ mod router;
 mod rpc;
 mod scratch;
 mod traffic;
+mod watchers;
 
 pub use artifacts::{
     document_server_binary, envoy_binary, filter_module, workspace, xds_server_binary,
 };
 pub use client::{Client, Protocol, Reply, Request};
+pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Settings, run_xds_server};
 pub use document_server::{DocumentServer, DocumentStore};
 pub use environment::TestEnvironment;
 pub use envoy::{Admin, Envoy, Mode, run_envoy};
 pub use log::LogLine;
-pub use member::{Answer, Member};
+pub use member::{Answer, Arrival, Member, STAY_OPEN};
 pub use members_file::MembersFile;
 pub use normalize::{comparable_clusters, comparable_dump};
 pub use patience::{eventually, patience};
@@ -48,3 +51,4 @@ pub use router::Router;
 pub use rpc::Rpc;
 pub use scratch::Scratch;
 pub use traffic::{Traffic, TrafficReport};
+pub use watchers::{Session, Watch, Watchers};

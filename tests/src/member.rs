@@ -1,6 +1,8 @@
 //! A member that tells what it was sent: enough for tests of routing, and so
 //! cheap that twenty of them cost nothing.
 
+mod arrivals;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,13 +23,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::StreamExt;
 
-/// Its response starts with an [`Answer`] as elsewhere, and does not end: like
-/// a watch while nobody edits.
-const STREAM: &str = "/stream";
+pub use arrivals::Arrival;
+use arrivals::{Arrivals, OpenStream};
+
+/// With this header a response starts with an [`Answer`] as elsewhere, and does
+/// not end: like a watch while nobody edits.
+pub const STAY_OPEN: &str = "x-stay-open";
 
 /// A server in the test's own process, for HTTP/1.1 and HTTP/2 without TLS. It
-/// answers every request with an [`Answer`], after which a response from
-/// `/stream` stays open, and echoes what comes over an upgraded connection.
+/// answers every request with an [`Answer`], after which a response
+/// stays open if it shall, and echoes what comes over an upgraded connection.
 /// A handle: it serves until it is stopped or the test ends.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -55,6 +60,8 @@ struct State {
     id: String,
     address: SocketAddr,
     requests: AtomicU64,
+    connections: AtomicU64,
+    arrivals: Arc<Arrivals>,
     epoch_went_back: AtomicBool,
 }
 
@@ -63,6 +70,7 @@ struct State {
 #[derive(Debug)]
 struct Connection {
     member: Arc<State>,
+    number: u64,
     highest_epoch: AtomicU64,
 }
 
@@ -74,6 +82,8 @@ impl Member {
             id: id.into(),
             address: listener.local_addr()?,
             requests: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            arrivals: Arc::default(),
             epoch_went_back: AtomicBool::new(false),
         });
         let serving = tokio::spawn(serve(listener, state.clone())).abort_handle();
@@ -90,6 +100,12 @@ impl Member {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::Relaxed)
+    }
+
+    /// The keyed requests that it got, in order.
+    #[must_use]
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.state.arrivals.all()
     }
 
     /// Ends it and all its connections.
@@ -148,6 +164,7 @@ async fn serve(listener: TcpListener, member: Arc<State>) {
         };
         if let Ok((stream, _)) = stream {
             let connection = Connection {
+                number: member.connections.fetch_add(1, Ordering::Relaxed),
                 member: member.clone(),
                 highest_epoch: AtomicU64::new(0),
             };
@@ -159,8 +176,8 @@ async fn serve(listener: TcpListener, member: Arc<State>) {
 impl Connection {
     async fn serve(self: Arc<Self>, stream: TcpStream) {
         let service = service_fn(move |request| {
-            self.note(&request);
-            answer(request, self.member.clone())
+            let stream = self.note(&request);
+            answer(request, self.member.clone(), stream)
         });
         // Envoy drops connections as it likes: an error here is no news.
         let _ = stream.set_nodelay(true);
@@ -171,7 +188,7 @@ impl Connection {
             .await;
     }
 
-    fn note(&self, request: &Request<Incoming>) {
+    fn note(&self, request: &Request<Incoming>) -> Option<OpenStream> {
         self.member.requests.fetch_add(1, Ordering::Relaxed);
         let epoch = request.headers().get(SHARD_EPOCH);
         let epoch = epoch.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -180,12 +197,18 @@ impl Connection {
         {
             self.member.epoch_went_back.store(true, Ordering::Relaxed);
         }
+        let is_stream = request.headers().contains_key(STAY_OPEN);
+        self.member.arrivals.note(request, self.number, is_stream)
     }
 }
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-async fn answer(request: Request<Incoming>, member: Arc<State>) -> Result<Response<Body>> {
+async fn answer(
+    request: Request<Incoming>,
+    member: Arc<State>,
+    stream: Option<OpenStream>,
+) -> Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let answer = Answer {
@@ -216,9 +239,14 @@ async fn answer(request: Request<Incoming>, member: Arc<State>) -> Result<Respon
     }
     body.collect().await?;
     let json = Bytes::from(serde_json::to_vec(&answer)?);
-    let body = if head.uri.path() == STREAM {
+    let body = if head.headers.contains_key(STAY_OPEN) {
         let first = tokio_stream::once(Ok(Frame::data(json)));
-        StreamBody::new(first.chain(tokio_stream::pending())).boxed_unsync()
+        let rest = tokio_stream::pending().map(move |frame| {
+            // Owned by the body, and dropped with it.
+            let _ = &stream;
+            frame
+        });
+        StreamBody::new(first.chain(rest)).boxed_unsync()
     } else {
         Full::from(json).boxed_unsync()
     };

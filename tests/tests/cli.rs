@@ -179,11 +179,11 @@ fn expected(policy: &str) -> Result<Assignment> {
     ];
     let mut entries = Vec::new();
     for (number, (address, weight)) in members.into_iter().enumerate() {
-        entries.push(Entry {
-            id: format!("yorkie-{number}"),
-            address: address.parse()?,
+        entries.push(Entry::new(
+            format!("yorkie-{number}"),
+            address.parse()?,
             weight,
-        });
+        ));
     }
     Ok(Assignment::new(0, policy, Roster::new(entries)?))
 }

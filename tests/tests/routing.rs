@@ -118,11 +118,7 @@ fn members_without_a_name_are_known_by_their_address() {
         control_plane.members().replace_text(&text)?;
         let envoy = env.envoy(&control_plane, Mode::Delta).await?;
         let client = envoy.client(Protocol::H2c).await?;
-        let entries = addresses.map(|address| Entry {
-            id: address.to_string(),
-            address,
-            weight: 1,
-        });
+        let entries = addresses.map(|address| Entry::new(address.to_string(), address, 1));
         let expected = assignment(Policy::default(), entries.collect())?;
         for key in keys(300) {
             let answer = client.ask(&key).await?;

@@ -18,7 +18,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use yorkies_tests::{
-    Answer, Mode, Request, Router, Settings, TestEnvironment, equal_weights, eventually, keys,
+    Answer, Mode, Request, Router, STAY_OPEN, Settings, TestEnvironment, equal_weights, eventually,
+    keys,
 };
 
 /// More than Envoy's own limits on a cluster and on an HTTP/2 connection, which are 1024.
@@ -111,7 +112,9 @@ fn a_thousand_open_watches_leave_room_for_the_next_request() {
 
         let mut watches = Vec::new();
         for key in keys(STREAMS) {
-            let request = Request::new(Method::GET, "/stream").header(SHARD_KEY, key)?;
+            let request = Request::new(Method::GET, "/stream")
+                .header(SHARD_KEY, key)?
+                .header(STAY_OPEN, "yes")?;
             let watch = router.h2c.open(&request).await?;
             ensure!(
                 watch.status() == StatusCode::OK,

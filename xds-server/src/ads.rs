@@ -35,7 +35,7 @@ mod message;
 #[cfg(test)]
 mod model;
 mod observer;
-mod progress;
+pub(crate) mod progress;
 mod rpc;
 mod session;
 mod sotw;

@@ -1,20 +1,21 @@
 //! The command line.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sharding::{Assignment, Member, Policy, Resource, Roster};
+use sharding::Resource;
 use tracing_subscriber::EnvFilter;
 
 use crate::bootstrap::{HostPort, Mode};
+use crate::client::AdminUrl;
 use crate::commands;
 use crate::config::Config;
-use crate::registry;
+
+mod source;
+
+use source::{AssignmentSource, Change, PlanSource};
 
 /// Control plane of Yorkies: feeds stock Envoy the members of a sharded
 /// document service.
@@ -62,12 +63,24 @@ enum Command {
         #[command(flatten)]
         source: AssignmentSource,
     },
-    /// Say which keys a change of members would move, from whom to whom.
+    /// Say what a change of members or policy would move: keys, from whom to whom, and open streams.
     Plan {
         #[command(flatten)]
-        source: AssignmentSource,
+        source: PlanSource,
         #[command(flatten)]
         change: Change,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a running server does: members, proxies, rebalances.
+    Status {
+        /// Its admin interface.
+        #[arg(long, value_name = "URL", env = "YORKIES_ADMIN", default_value_t = AdminUrl::local())]
+        admin: AdminUrl,
+        /// Go on, with a look each second, until interrupted.
+        #[arg(long)]
+        watch: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -102,88 +115,6 @@ impl ConfigFile {
     fn load(&self) -> anyhow::Result<Config> {
         Ok(Config::load(&self.path)?)
     }
-}
-
-/// An assignment without a running server: from a configuration, or from a
-/// members file alone.
-#[derive(Debug, Args)]
-struct AssignmentSource {
-    /// A configuration file: its registry and policy.
-    #[arg(long, value_name = "FILE", required_unless_present = "members")]
-    config: Option<PathBuf>,
-    /// A members file, instead of the configuration's.
-    #[arg(long, value_name = "FILE")]
-    members: Option<PathBuf>,
-    /// `maglev:SIZE` or `ring_hash:MINIMUM:MAXIMUM`, instead of the configuration's [default: maglev:65537]
-    #[arg(long)]
-    policy: Option<Policy>,
-}
-
-impl AssignmentSource {
-    fn assignment(&self) -> anyhow::Result<Assignment> {
-        let config = self.config.as_deref().map(Config::load).transpose()?;
-        let members = self
-            .members
-            .as_ref()
-            .or(config.as_ref().map(|config| &config.registry.file))
-            .context("no members: give --config or --members")?;
-        let policy = self.policy.or(config.as_ref().map(|config| config.policy));
-        let roster = registry::file::load(members)?;
-        Ok(Assignment::new(0, policy.unwrap_or_default(), roster))
-    }
-}
-
-/// A change of the members, on top of each other.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
-struct Change {
-    /// Start from this members file instead of the present members.
-    #[arg(long, value_name = "FILE")]
-    to: Option<PathBuf>,
-    /// Add a member, or give one another address.
-    #[arg(long, value_name = "ID=ADDRESS", value_parser = id_and::<SocketAddr>)]
-    add: Vec<(String, SocketAddr)>,
-    /// Take a member out.
-    #[arg(long, value_name = "ID")]
-    remove: Vec<String>,
-    /// Give a member another weight.
-    #[arg(long, value_name = "ID=WEIGHT", value_parser = id_and::<u32>)]
-    weight: Vec<(String, u32)>,
-}
-
-impl Change {
-    fn apply(&self, before: &Roster) -> anyhow::Result<Roster> {
-        let roster = match &self.to {
-            Some(path) => registry::file::load(path)?,
-            None => before.clone(),
-        };
-        let mut members: BTreeMap<String, Member> = Vec::from(roster)
-            .into_iter()
-            .map(|member| (member.id.clone(), member))
-            .collect();
-        for (id, address) in &self.add {
-            let weight = members.get(id).map_or(1, |member| member.weight);
-            let (id, address) = (id.clone(), *address);
-            members.insert(id.clone(), Member::new(id, address, weight));
-        }
-        for id in &self.remove {
-            let removed = members.remove(id);
-            removed.with_context(|| format!("--remove {id}: there is no such member"))?;
-        }
-        for (id, weight) in &self.weight {
-            let member = members.get_mut(id);
-            member
-                .with_context(|| format!("--weight {id}: there is no such member"))?
-                .weight = *weight;
-        }
-        Ok(Roster::new(members.into_values().collect())?)
-    }
-}
-
-fn id_and<T: FromStr>(text: &str) -> Result<(String, T), String> {
-    let wrong = || format!("{text:?} is not usable: expected ID=VALUE");
-    let (id, value) = text.rsplit_once('=').ok_or_else(wrong)?;
-    Ok((id.to_owned(), value.parse().map_err(|_| wrong())?))
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -240,11 +171,11 @@ impl Cli {
                 change,
                 json,
             } => {
-                let before = source.assignment()?;
-                let roster = change.apply(before.roster())?;
-                let after = Assignment::new(0, before.policy(), roster);
-                commands::plan(&before, &after, json)
+                let basis = source.basis()?;
+                let after = change.apply(&basis.before)?;
+                commands::plan(&basis, &after, json)
             }
+            Command::Status { admin, watch, json } => commands::status(&admin, watch, json),
             Command::Bootstrap {
                 config,
                 mode,

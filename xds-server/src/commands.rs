@@ -10,9 +10,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::bootstrap::{Bootstrap, HostPort, Mode};
 use crate::checks;
 use crate::config::Config;
-use crate::rebalance::{Move, Plan};
 use crate::registry;
 use crate::server;
+
+mod plan;
+mod screen;
+mod status;
+
+pub(crate) use plan::{PlanBasis, plan};
+pub(crate) use status::status;
 
 pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
@@ -99,37 +105,6 @@ pub(crate) fn table(assignment: &Assignment) -> anyhow::Result<()> {
         }
     }
     out.flush()?;
-    Ok(())
-}
-
-/// Prints what moves between two assignments.
-pub(crate) fn plan(before: &Assignment, after: &Assignment, json: bool) -> anyhow::Result<()> {
-    if after.roster().members().is_empty() {
-        bail!("no member would be left");
-    }
-    let plan = Plan::between(before, after);
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, &plan)?;
-        writeln!(out)?;
-        return Ok(());
-    }
-    let percent = |share: f64| format!("{:.1} %", share * 100.0);
-    let (moved, ideal) = (percent(plan.moved), percent(plan.ideal));
-    writeln!(out, "{moved} of the keys move; at least {ideal} have to")?;
-    for Move { from, to, share } in &plan.moves {
-        writeln!(out, "  {:>7}  {from} -> {to}", percent(*share))?;
-    }
-    for id in &plan.readdressed {
-        writeln!(
-            out,
-            "  {id} has another address: its keys stay, its open streams have to end"
-        )?;
-    }
-    writeln!(out, "afterwards")?;
-    for (id, share) in &plan.shares {
-        writeln!(out, "  {:>7}  {id}", percent(*share))?;
-    }
     Ok(())
 }
 

@@ -3,19 +3,27 @@
 //!
 //! Data runs one way: [`registry`] (who is there) to [`rebalance`] (who owns
 //! what, under which epoch) to [`resources`] (as Envoy wants it) to [`ads`]
-//! (to every proxy). [`server`] is where they are wired.
+//! (to every proxy). What proxies answer and [`reports`] of their filters come
+//! back into the [`fleet`], which [`rebalance`] waits for. [`admin`] shows it
+//! all. [`server`] is where they are wired.
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod ads;
+pub mod api;
 pub mod bootstrap;
 mod checks;
 pub mod cli;
+mod client;
 mod commands;
 pub mod config;
+pub mod fleet;
+mod metric;
 pub mod module;
 pub mod rebalance;
 pub mod registry;
+pub mod reports;
 pub mod resources;
 pub mod server;
 pub mod snapshot;

@@ -171,7 +171,8 @@ mod tests {
     fn assigned(config: &Config) -> FilterConfig {
         let members =
             (1..=3).map(|n| Member::new(format!("m{n}"), ([127, 0, 0, 1], n).into(), u32::from(n)));
-        rebalance::next(None, Roster::new(members.collect()).unwrap(), config, 7).unwrap()
+        let roster = Roster::new(members.collect()).unwrap();
+        rebalance::next(None, roster, &config.filter_config(0), 7)
     }
 
     fn snapshot(config: &Config) -> Snapshot {

@@ -7,6 +7,8 @@
 //     [--edits N]           edits by each client (default: 5)
 //     [--pause MS]          wait between edits (default: 0)
 //     [--concurrent]        both edit at once, instead of one after the other
+//     [--steady]            edit one after the other until standard input ends
+//     [--newcomers]         meanwhile others come, see all edits, and go
 //     [--timeout MS]        how long to wait for an edit to be seen (default: 10000)
 //     [--transport connect|grpc-web]
 //
@@ -25,6 +27,8 @@ const { values: options } = parseArgs({
     edits: { type: 'string', default: '5' },
     pause: { type: 'string', default: '0' },
     concurrent: { type: 'boolean', default: false },
+    steady: { type: 'boolean', default: false },
+    newcomers: { type: 'boolean', default: false },
     timeout: { type: 'string', default: '10000' },
     transport: { type: 'string', default: 'connect' },
   },
@@ -146,8 +150,14 @@ class Participant {
   }
 }
 
+/** Whether whoever started this has seen enough. */
+let enough = false;
+if (options.steady) {
+  process.stdin.on('end', () => (enough = true)).resume();
+}
+
 async function editInTurns(one, two, lost) {
-  for (let number = 1; number <= edits; number += 1) {
+  for (let number = 1; options.steady ? !enough : number <= edits; number += 1) {
     for (const [from, to] of [[one, two], [two, one]]) {
       const mark = from.edit(number);
       if (!(await to.sees(mark))) lost.push({ mark, missing_at: to.name });
@@ -170,6 +180,27 @@ async function editAtOnce(one, two, lost) {
   }
 }
 
+/** Others join, have to see every edit that was there before, and leave. */
+async function receiveNewcomers(one, problems) {
+  for (let number = 1; !enough; number += 1) {
+    const there = Object.keys(one.document.getRoot().marks.toJS?.() ?? {});
+    const newcomer = new Participant(`newcomer-${number}`, options.url);
+    try {
+      await newcomer.join();
+      for (const mark of there) {
+        if (!(await until(() => newcomer.has(mark)))) {
+          problems.push(`${newcomer.name} never got ${mark}`);
+        }
+      }
+      await newcomer.leave();
+    } catch (error) {
+      problems.push(`${newcomer.name}: ${error.message}`);
+    }
+    print('newcomer', { number, saw: there.length });
+    await sleep(100);
+  }
+}
+
 async function run() {
   const one = new Participant('one', options.url);
   const two = new Participant('two', options.url2 ?? options.url);
@@ -189,7 +220,9 @@ async function run() {
   } else {
     const met = await until(() => one.peers.has(two.client.getID()));
     if (!met) problems.push('the first client was never told of the second');
+    const newcomers = options.newcomers ? receiveNewcomers(one, problems) : undefined;
     await (options.concurrent ? editAtOnce : editInTurns)(one, two, lost);
+    await newcomers;
     const equal = await until(
       () => one.document.toSortedJSON() === two.document.toSortedJSON(),
     );
@@ -198,8 +231,14 @@ async function run() {
   for (const participant of [one, two]) {
     if (!participant.syncing) problems.push(`client ${participant.name} stopped syncing`);
   }
+  // Each edit counts once: an edit that is applied twice shows here.
+  const root = one.document.getRoot();
+  const counted = root.count?.getValue();
+  const marked = Object.keys(root.marks?.toJS?.() ?? {}).length;
+  if (counted !== marked) problems.push(`${marked} edits were made, but ${counted} are counted`);
   const facts = {
     lost,
+    edits: marked,
     disconnects: { one: one.disconnects, two: two.disconnects },
     remote_changes: { one: one.remoteChanges, two: two.remoteChanges },
     documents: { one: one.document.toSortedJSON(), two: two.document.toSortedJSON() },

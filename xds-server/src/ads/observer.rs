@@ -1,6 +1,7 @@
 //! What others may know of the proxies while they are served.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tracing::{debug, info, warn};
 
@@ -146,10 +147,18 @@ pub trait ProxyObserver: Send + Sync + 'static {
         warn!(%stream, node = proxy.node, %kind, version, reason, "Update rejected");
     }
 
-    /// After each request: what the proxy wants and has of that type. To know
-    /// whether a proxy is done with a snapshot, ask [`Holding::covers`].
-    fn holds(&self, stream: StreamId, kind: ResourceType, holding: Holding<'_>) {
-        let _ = (stream, kind, holding);
+    /// After each request, and after it was given what it lacks of a new
+    /// snapshot: what the proxy wants and has of each type that it asked for,
+    /// and the snapshot of that moment. To know whether the proxy is done with
+    /// it, ask [`Holding::covers`].
+    fn holds(
+        &self,
+        stream: StreamId,
+        kind: ResourceType,
+        holding: Holding<'_>,
+        snapshot: &Arc<Snapshot>,
+    ) {
+        let _ = (stream, kind, holding, snapshot);
     }
 
     /// The stream ended, for whatever reason. Called once for each `connected`.

@@ -20,7 +20,7 @@ use crate::ads::connection::Stop;
 use crate::ads::observer::{Holding, Mode, Proxy, ProxyObserver, shortened};
 use crate::ads::progress::Verdict;
 use crate::ads::session::{Session, StreamId, Turn};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ResourceType, Snapshot};
 
 /// What a stream needs of its surroundings.
 pub(crate) struct Context {
@@ -92,6 +92,7 @@ where
                 Ok(()) = self.context.snapshots.changed() => {
                     let snapshot = latest(&mut self.context.snapshots);
                     self.outgoing.extend(self.session.on_snapshot(&snapshot));
+                    self.tell_holdings(&snapshot);
                 }
                 request = self.requests.message() => match request {
                     Ok(Some(request)) => self.on_request(request),
@@ -142,7 +143,18 @@ where
             }
             None => {}
         }
-        observer.holds(id, kind, Holding(self.session.progress(kind)));
+        self.tell_holdings(&snapshot);
+    }
+
+    /// All types at once: a request about one can send responses of others.
+    fn tell_holdings(&self, snapshot: &Arc<Snapshot>) {
+        for kind in ResourceType::ALL {
+            let progress = self.session.progress(kind);
+            if progress.started {
+                let (id, observer) = (self.context.id, &self.context.observer);
+                observer.holds(id, kind, Holding(progress), snapshot);
+            }
+        }
     }
 }
 

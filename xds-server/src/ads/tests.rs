@@ -44,7 +44,7 @@ impl ProxyObserver for Recorder {
         self.nacks.lock().unwrap().push(nack);
     }
 
-    fn holds(&self, stream: StreamId, kind: ResourceType, holding: Holding<'_>) {
+    fn holds(&self, stream: StreamId, kind: ResourceType, holding: Holding<'_>, _: &Arc<Snapshot>) {
         let mut confirmed = self.confirmed.lock().unwrap();
         confirmed.insert((stream, kind), holding.confirmed().clone());
     }

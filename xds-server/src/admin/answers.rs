@@ -1,0 +1,107 @@
+//! The answers as values.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sharding::{Assignment, FilterConfig, Roster};
+
+use super::Admin;
+use crate::api::{AssignmentStatus, MemberStatus, Status};
+use crate::rebalance::{Cause, Change, Record, Shown, shares};
+
+impl Admin {
+    pub(super) fn is_ready(&self) -> bool {
+        self.board.read().current.is_some()
+    }
+
+    pub(super) fn metrics(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    pub(super) async fn status(&self) -> Status {
+        let Shown {
+            stage,
+            pending,
+            current,
+            snapshot,
+            underway,
+            last,
+            ..
+        } = self.board.read();
+        let now = Instant::now();
+        let members = match &current {
+            Some(current) => self.members(current, now).await,
+            None => Vec::new(),
+        };
+        let current = current.as_deref();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            stage,
+            pending,
+            epoch: current.map(|current| current.epoch),
+            policy: current.map(|current| current.policy),
+            drain: current.map(|current| current.drain),
+            members,
+            proxies: self.fleet.status(snapshot.as_ref(), now),
+            rebalance: underway.map(Arc::unwrap_or_clone),
+            last: last.into_iter().map(Arc::unwrap_or_clone).collect(),
+        }
+    }
+
+    pub(super) fn assignment(&self) -> Option<AssignmentStatus> {
+        let shown = self.board.read();
+        let current = shown.current?;
+        let hold_ms = shown.last.iter().find_map(|record| typical_hold_ms(record));
+        Some(AssignmentStatus {
+            epoch: current.epoch,
+            policy: current.policy,
+            members: current.members.clone().unwrap_or_default(),
+            past: shown.past.to_vec(),
+            open: self.fleet.open_by_member(Instant::now()),
+            pace: self.pace,
+            hold_ms: hold_ms.unwrap_or(self.ack_wait_ms),
+        })
+    }
+
+    async fn members(&self, current: &FilterConfig, now: Instant) -> Vec<MemberStatus> {
+        let shares = self.shares(current).await;
+        let open = self.fleet.open_by_member(now);
+        let members = current.members.as_ref().map_or(&[][..], Roster::members);
+        let status = |member: &sharding::Member| MemberStatus {
+            id: member.id.clone(),
+            address: member.address,
+            weight: member.weight,
+            incarnation: member.incarnation.clone(),
+            share: shares
+                .as_ref()
+                .and_then(|shares| shares.get(&member.id).copied()),
+            open: open.get(&member.id).copied().unwrap_or_default(),
+        };
+        members.iter().map(status).collect()
+    }
+
+    async fn shares(&self, current: &FilterConfig) -> Option<Arc<BTreeMap<String, f64>>> {
+        let mut known = self.shares.lock().await;
+        if let Some((epoch, shares)) = &*known
+            && *epoch == current.epoch
+        {
+            return Some(Arc::clone(shares));
+        }
+        let assignment: Assignment = current.assignment()?;
+        let compute = tokio::task::spawn_blocking(move || shares(&assignment));
+        let shares = Arc::new(compute.await.ok()?);
+        *known = Some((current.epoch, Arc::clone(&shares)));
+        Some(shares)
+    }
+}
+
+/// How long proxies took to take over an assignment. At a start they are not
+/// there yet, or on their way back.
+fn typical_hold_ms(record: &Record) -> Option<u64> {
+    let is_of_start = |change: &Change| matches!(change.cause, Cause::First | Cause::Resumed);
+    let hold_ms = record.hold_ms?;
+    (!record.changes.iter().any(is_of_start)).then_some(hold_ms)
+}

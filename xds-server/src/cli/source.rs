@@ -1,0 +1,154 @@
+//! Where an assignment comes from, and what changes it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::Context;
+use clap::Args;
+use sharding::{Assignment, Member, Policy, Roster};
+
+use crate::api::{ASSIGNMENT_PATH, AssignmentStatus};
+use crate::client::AdminUrl;
+use crate::commands::PlanBasis;
+use crate::config::Config;
+use crate::rebalance::machine::Settings;
+use crate::registry;
+
+/// An assignment without a running server: from a configuration, or from a
+/// members file alone.
+#[derive(Debug, Args)]
+pub(super) struct AssignmentSource {
+    /// A configuration file: its registry and policy.
+    #[arg(long, value_name = "FILE", required_unless_present = "members")]
+    config: Option<PathBuf>,
+    /// A members file, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    members: Option<PathBuf>,
+    /// `maglev:SIZE` or `ring_hash:MINIMUM:MAXIMUM`, instead of the configuration's [default: maglev:65537]
+    #[arg(long)]
+    policy: Option<Policy>,
+}
+
+/// The same, or that of a running server.
+#[derive(Debug, Args)]
+pub(super) struct PlanSource {
+    /// A configuration file: its registry, policy and pace.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["members", "admin"])]
+    config: Option<PathBuf>,
+    /// A members file, instead of the configuration's.
+    #[arg(long, value_name = "FILE")]
+    members: Option<PathBuf>,
+    /// `maglev:SIZE` or `ring_hash:MINIMUM:MAXIMUM`, instead of the configuration's [default: maglev:65537]
+    #[arg(long)]
+    policy: Option<Policy>,
+    /// Admin interface of a running server: its members, policy, open streams and history.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "members", "policy"])]
+    admin: Option<AdminUrl>,
+}
+
+fn offline(
+    config: Option<&Config>,
+    members: Option<&PathBuf>,
+    policy: Option<Policy>,
+) -> anyhow::Result<Assignment> {
+    let members = members
+        .or(config.map(|config| &config.registry.file))
+        .context("no members: give --config or --members")?;
+    let policy = policy.or(config.map(|config| config.policy));
+    let roster = registry::file::load(members)?;
+    Ok(Assignment::new(0, policy.unwrap_or_default(), roster))
+}
+
+impl AssignmentSource {
+    pub(super) fn assignment(&self) -> anyhow::Result<Assignment> {
+        let config = self.config.as_deref().map(Config::load).transpose()?;
+        offline(config.as_ref(), self.members.as_ref(), self.policy)
+    }
+}
+
+impl PlanSource {
+    pub(super) fn basis(&self) -> anyhow::Result<PlanBasis> {
+        if let Some(admin) = &self.admin {
+            let status: AssignmentStatus = admin.get(ASSIGNMENT_PATH)?;
+            return Ok(PlanBasis {
+                before: Assignment::new(status.epoch, status.policy, status.members),
+                past: status.past,
+                open: Some(status.open),
+                pace: status.pace,
+                hold_ms: status.hold_ms,
+            });
+        }
+        let config = self.config.as_deref().map(Config::load).transpose()?;
+        let before = offline(config.as_ref(), self.members.as_ref(), self.policy)?;
+        Ok(PlanBasis {
+            before,
+            past: Vec::new(),
+            open: None,
+            pace: config.and_then(|config| Settings::from(&config).pace),
+            hold_ms: 0,
+        })
+    }
+}
+
+/// A change of the assignment, on top of each other.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Change {
+    /// Start from this members file instead of the present members.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Add a member, or give one another address.
+    #[arg(long, value_name = "ID=ADDRESS", value_parser = id_and::<SocketAddr>)]
+    add: Vec<(String, SocketAddr)>,
+    /// Take a member out.
+    #[arg(long, value_name = "ID")]
+    remove: Vec<String>,
+    /// Give a member another weight.
+    #[arg(long, value_name = "ID=WEIGHT", value_parser = id_and::<u32>)]
+    weight: Vec<(String, u32)>,
+    /// Spread keys by another policy.
+    #[arg(long, value_name = "POLICY")]
+    to_policy: Option<Policy>,
+}
+
+impl Change {
+    pub(super) fn apply(&self, before: &Assignment) -> anyhow::Result<Assignment> {
+        let roster = match &self.to {
+            Some(path) => registry::file::load(path)?,
+            None => before.roster().clone(),
+        };
+        let policy = self.to_policy.unwrap_or(before.policy());
+        Ok(Assignment::new(0, policy, self.change(roster)?))
+    }
+
+    fn change(&self, roster: Roster) -> anyhow::Result<Roster> {
+        let mut members: BTreeMap<String, Member> = Vec::from(roster)
+            .into_iter()
+            .map(|member| (member.id.clone(), member))
+            .collect();
+        for (id, address) in &self.add {
+            let weight = members.get(id).map_or(1, |member| member.weight);
+            let (id, address) = (id.clone(), *address);
+            members.insert(id.clone(), Member::new(id, address, weight));
+        }
+        for id in &self.remove {
+            let removed = members.remove(id);
+            removed.with_context(|| format!("--remove {id}: there is no such member"))?;
+        }
+        for (id, weight) in &self.weight {
+            let member = members.get_mut(id);
+            member
+                .with_context(|| format!("--weight {id}: there is no such member"))?
+                .weight = *weight;
+        }
+        Ok(Roster::new(members.into_values().collect())?)
+    }
+}
+
+fn id_and<T: FromStr>(text: &str) -> Result<(String, T), String> {
+    let wrong = || format!("{text:?} is not usable: expected ID=VALUE");
+    let (id, value) = text.rsplit_once('=').ok_or_else(wrong)?;
+    Ok((id.to_owned(), value.parse().map_err(|_| wrong())?))
+}

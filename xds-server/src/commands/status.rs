@@ -1,0 +1,261 @@
+//! What a running control plane does, on one screen.
+
+use std::io::{self, IsTerminal, Write};
+use std::thread::sleep;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::screen::{percent, plain, table, time};
+use crate::api::{ProxyStatus, STATUS_PATH, Status, StreamStatus, VmPhase};
+use crate::client::AdminUrl;
+use crate::rebalance::machine::Stage;
+use crate::rebalance::{Behind, Change, Outcome, Record};
+
+/// Between two looks.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// Clears a terminal and goes to its first line (ECMA-48, ED and CUP).
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Rows of one table: a screen, not a listing; `--json` has all.
+const MAX_ROWS: usize = 50;
+
+/// Changes and proxies that one row names.
+const MAX_NAMED: usize = 3;
+
+/// Prints the status, once or again and again.
+pub(crate) fn status(admin: &AdminUrl, watch: bool, json: bool) -> anyhow::Result<()> {
+    loop {
+        let status: anyhow::Result<Status> = admin.get(STATUS_PATH);
+        let text = match status {
+            Ok(status) if json => serde_json::to_string(&status)? + "\n",
+            Ok(status) => screen(&status, unix_ms()),
+            Err(error) if watch && !json => format!("{error:#}\n"),
+            Err(error) => return Err(error),
+        };
+        let mut out = io::stdout().lock();
+        if watch && !json && out.is_terminal() {
+            out.write_all(CLEAR.as_bytes())?;
+        }
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        if !watch {
+            return Ok(());
+        }
+        sleep(WATCH);
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since_epoch.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn screen(status: &Status, now_ms: u64) -> String {
+    let mut parts = vec![head(status)];
+    if !status.members.is_empty() {
+        parts.push(members(status));
+    }
+    if !status.proxies.is_empty() {
+        parts.push(proxies(status));
+    }
+    if !status.last.is_empty() {
+        parts.push(rebalances(status, now_ms));
+    }
+    parts.join("\n\n") + "\n"
+}
+
+fn head(status: &Status) -> String {
+    let (Some(epoch), Some(policy)) = (status.epoch, status.policy) else {
+        return format!("xds-server {}: waits for a first roster", status.version);
+    };
+    let stage = match (status.stage, &status.rebalance) {
+        (Stage::Stable, _) => "stable".to_owned(),
+        (Stage::Settling, _) => "settling: a change waits for further ones".to_owned(),
+        (Stage::Holding, Some(record)) => format!(
+            "holding for {}, until all proxies route by it{}",
+            time(record.hold_ms.unwrap_or_default()),
+            missing(&record.left_behind)
+        ),
+        (Stage::Draining, Some(record)) => format!(
+            "draining for {}, {} ended{}",
+            time(record.drain_ms.unwrap_or_default()),
+            record.drained,
+            missing(&record.missing)
+        ),
+        (Stage::Holding, None) => "holding".to_owned(),
+        (Stage::Draining, None) => "draining".to_owned(),
+    };
+    let under_way = status
+        .rebalance
+        .as_ref()
+        .map_or_else(String::new, |record| {
+            format!(" ({})", changes(&record.changes))
+        });
+    let pending = if status.pending && status.stage != Stage::Settling {
+        "; another change waits"
+    } else {
+        ""
+    };
+    format!("epoch {epoch}, {policy}\n{stage}{under_way}{pending}")
+}
+
+fn missing(behind: &[Behind]) -> String {
+    if behind.is_empty() {
+        return String::new();
+    }
+    format!("; waits for {}", names(behind))
+}
+
+fn members(status: &Status) -> String {
+    let rows = status.members.iter().take(MAX_ROWS).map(|member| {
+        vec![
+            member.id.clone(),
+            member.address.to_string(),
+            member.weight.to_string(),
+            member.share.map_or_else(String::new, percent),
+            member.open.to_string(),
+        ]
+    });
+    let header = ["MEMBER", "ADDRESS", "WEIGHT", "KEYS", "OPEN STREAMS"];
+    table(&header, &[2, 3, 4], rows.collect()) + &rest(status.members.len())
+}
+
+fn proxies(status: &Status) -> String {
+    let rows = status.proxies.iter().flat_map(|proxy| {
+        let streams = proxy.streams.iter().map(Some);
+        let none = proxy.streams.is_empty().then_some(None);
+        // The VMs of a node cannot be told apart by stream.
+        streams
+            .chain(none)
+            .enumerate()
+            .map(|(index, stream)| proxy_row(proxy, stream, index == 0))
+    });
+    let rows: Vec<_> = rows.collect();
+    let count = rows.len();
+    let header = [
+        "PROXY",
+        "VERSION",
+        "XDS",
+        "UPDATE",
+        "VMS",
+        "EPOCH",
+        "OPEN",
+        "MISPLACED",
+        "DRAINED",
+    ];
+    let shown = rows.into_iter().take(MAX_ROWS).collect();
+    table(&header, &[4, 5, 6, 7, 8], shown) + &rest(count)
+}
+
+fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool) -> Vec<String> {
+    let update = match stream {
+        None => "not connected".to_owned(),
+        Some(stream) => match &stream.nack {
+            Some(nack) if !nack.mended => {
+                format!("rejected {}: {}", plain(&nack.kind), plain(&nack.reason))
+            }
+            _ if stream.current => "accepted".to_owned(),
+            _ => "behind".to_owned(),
+        },
+    };
+    let mut row = vec![
+        plain(&proxy.node),
+        stream.map_or_else(String::new, |stream| plain(&stream.software)),
+        stream.map_or_else(String::new, |stream| stream.mode.clone()),
+        update,
+    ];
+    if !with_vms {
+        return row;
+    }
+    let vms = &proxy.vms;
+    let sum = |of: fn(&crate::api::VmStatus) -> u64| {
+        let sum = vms.iter().map(of).fold(0, u64::saturating_add);
+        sum.to_string()
+    };
+    let epoch = vms.iter().map(|vm| vm.epoch).min();
+    let is_stopped = vms.iter().any(|vm| vm.phase == VmPhase::Stopped);
+    let drained = sum(|vm| vm.drained);
+    row.extend([
+        vms.len().to_string(),
+        epoch.map_or_else(String::new, |epoch| epoch.to_string()),
+        sum(|vm| vm.open),
+        sum(|vm| vm.misplaced),
+        if is_stopped {
+            format!("{drained}, STOPPED: predictions are wrong")
+        } else {
+            drained
+        },
+    ]);
+    row
+}
+
+fn rebalances(status: &Status, now_ms: u64) -> String {
+    let rows = status.last.iter().map(|record| {
+        let ago = now_ms.saturating_sub(record.started_unix_ms) / 1000 * 1000;
+        let moved = record
+            .plan
+            .map_or_else(String::new, |plan| percent(plan.moved));
+        vec![
+            format!("{} ago", time(ago)),
+            changes(&record.changes),
+            moved,
+            record.drained.to_string(),
+            took(record),
+            remarks(record),
+        ]
+    });
+    let header = [
+        "REBALANCE",
+        "WHAT CHANGED",
+        "MOVED",
+        "DRAINED",
+        "0 MISPLACED AFTER",
+        "",
+    ];
+    table(&header, &[2, 3, 4], rows.collect())
+}
+
+fn took(record: &Record) -> String {
+    let times = record.to_zero_misplaced_ms();
+    times.map_or_else(|| "-".to_owned(), time)
+}
+
+fn remarks(record: &Record) -> String {
+    let mut remarks = Vec::new();
+    match record.outcome {
+        Some(Outcome::Superseded) => remarks.push("taken over by the next".to_owned()),
+        Some(Outcome::Held) => remarks.push("draining is off".to_owned()),
+        Some(Outcome::Incomplete) => remarks.push(format!("missing: {}", names(&record.missing))),
+        Some(Outcome::Done) | None => {}
+    }
+    if !record.left_behind.is_empty() {
+        remarks.push(format!("left behind: {}", names(&record.left_behind)));
+    }
+    remarks.join("; ")
+}
+
+fn changes(changes: &[Change]) -> String {
+    few(changes.iter().map(ToString::to_string), changes.len())
+}
+
+fn names(behind: &[Behind]) -> String {
+    few(behind.iter().map(|b| plain(&b.to_string())), behind.len())
+}
+
+fn few(texts: impl Iterator<Item = String>, count: usize) -> String {
+    let mut texts: Vec<String> = texts.take(MAX_NAMED).collect();
+    if count > MAX_NAMED {
+        texts.push(format!("{} more", count - MAX_NAMED));
+    }
+    texts.join(", ")
+}
+
+fn rest(count: usize) -> String {
+    match count.saturating_sub(MAX_ROWS) {
+        0 => String::new(),
+        more => format!("\n  and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

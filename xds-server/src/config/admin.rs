@@ -1,0 +1,61 @@
+//! What the control plane shows of itself, and what filters tell it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::bootstrap::XDS_CLUSTER;
+
+/// Port of the admin interface, by default on loopback only.
+pub const ADMIN_PORT: u16 = 18_001;
+
+/// The admin interface.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address to listen on; port 0 takes a free one and logs it, `none` turns
+    /// the interface off.
+    #[serde(deserialize_with = "address_or_none")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Reports of the filters.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reports {
+    /// Envoy cluster of the control plane, as the proxies' bootstraps name it.
+    pub cluster: String,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            listen: Some(SocketAddr::new(loopback, ADMIN_PORT)),
+        }
+    }
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self {
+            cluster: XDS_CLUSTER.to_owned(),
+        }
+    }
+}
+
+fn address_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    if text == "none" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        serde::de::Error::custom(format!(
+            "address {text:?} is not usable: expected IP:PORT, [IP]:PORT or none"
+        ))
+    })
+}

@@ -1,0 +1,49 @@
+//! Where things are: ports, files, the module.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::bootstrap::HostPort;
+
+/// The xDS server.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Xds {
+    /// Address to listen on; port 0 takes a free one and logs it.
+    pub listen: SocketAddr,
+    /// Address that `bootstrap` gives to proxies, when it is another one: a
+    /// published port or a name.
+    pub advertise: Option<HostPort>,
+}
+
+impl Default for Xds {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 18_000),
+            advertise: None,
+        }
+    }
+}
+
+/// Sources of members.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registry {
+    /// A members file, watched.
+    pub file: PathBuf,
+}
+
+/// The filter's module.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// The module on this machine; its content decides which VM Envoy uses.
+    pub module: PathBuf,
+    /// The same file on the proxies' machines; default: the same path. Name it
+    /// by version or hash and never overwrite it: Envoy would start a new VM
+    /// with the next update, in the middle of whatever goes on.
+    #[serde(default)]
+    pub module_on_proxy: Option<String>,
+}

@@ -1,0 +1,234 @@
+//! Of settings together, as a file has them.
+
+use std::time::Duration;
+
+use super::*;
+
+const LEAST: &str = "registry: {file: members.yaml}\nfilter: {module: filter.wasm}\n";
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("yorkies.yaml")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn two_settings_are_enough() {
+    let config = parse(LEAST).unwrap();
+    assert_eq!(config.policy.to_string(), "maglev:65537");
+    assert_eq!(config.cluster, "yorkie");
+    assert_eq!(config.listener, None);
+    assert!(config.upstream.idle_timeout < Duration::from_mins(2));
+    assert!(config.drain.enabled);
+    let admin = config.admin.listen.unwrap();
+    assert!(admin.ip().is_loopback() && admin.port() == ADMIN_PORT);
+    let told = config.filter_config(1);
+    assert_eq!(told.report_to.as_deref(), Some("yorkies_xds"));
+    assert_eq!(told.unary_grace_ms, 30_000);
+}
+
+#[test]
+fn a_window_of_0_needs_no_unit_and_the_admin_interface_can_be_off() {
+    for window in ["0", "0s", "'0'"] {
+        let config = parse(&format!("{LEAST}drain: {{max_window: {window}}}\n")).unwrap();
+        assert_eq!(config.drain.max_window, Duration::ZERO);
+    }
+    for off in ["null", "none", "~"] {
+        let config = parse(&format!("{LEAST}admin: {{listen: {off}}}\n")).unwrap();
+        assert_eq!(config.admin.listen, None);
+    }
+}
+
+#[test]
+fn a_bad_setting_is_named_with_its_line_and_reason() {
+    for (line, message) in [
+        (
+            "policy: maglev:65536",
+            "maglev table size 65536 is not usable",
+        ),
+        ("polcy: maglev", "unknown field `polcy`"),
+        ("upstream: {protocol: h3}", "unknown variant `h3`"),
+        ("xds: {listen: localhost}", "invalid socket address"),
+        ("key_rules: [{path: x}]", "path pattern \"x\" is not usable"),
+        ("key_rules: [{path: /x, when: y}]", "unknown field `when`"),
+        (
+            "key_rules: [{path: /x, keys: [{field: a=1}]}]",
+            "unknown variant `field`",
+        ),
+        (
+            "key_rules: [{path: /x, learn: {id: a, key: b=1}}]",
+            "field path \"a\"",
+        ),
+        (
+            "projects: [{name: n, public_key: p, secret_key: s}]",
+            "unknown field `secret_key`",
+        ),
+        (
+            "cluster_secret_sha256: swordfish",
+            "a text of 9 bytes is no SHA-256 hash",
+        ),
+        ("verify: all", "unknown variant `all`"),
+        ("rebalance: {settle: 250}", "\"250\" is no duration"),
+        (
+            "drain: {rate: -5}",
+            "\"-5\" is no rate: expected 1 to 4294967295",
+        ),
+        ("drain: {window: 2s}", "unknown field `window`"),
+        (
+            "admin: {listen: localhost}",
+            "address \"localhost\" is not usable: expected IP:PORT, [IP]:PORT or none",
+        ),
+    ] {
+        let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
+        assert!(error.starts_with("yorkies.yaml: "), "{error}");
+        assert!(error.contains("line 3"), "{error}");
+        assert!(error.contains(message), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_setting_that_only_makes_sense_with_others_is_named_too() {
+    for (line, message) in [
+        ("cluster: ''", "yorkies.yaml: cluster: \"\" is not usable"),
+        (
+            "upstream: {idle_timeout: 0s}",
+            "yorkies.yaml: upstream.idle_timeout: 0s is not usable",
+        ),
+        (
+            "upstream: {connect_timeout: 2h}",
+            "yorkies.yaml: upstream.connect_timeout: 2h is not usable",
+        ),
+        (
+            "cluster: yorkies_xds",
+            "yorkies.yaml: cluster: \"yorkies_xds\" is not usable",
+        ),
+        (
+            "cluster: yorkies.unroutable",
+            "yorkies.yaml: cluster: \"yorkies.unroutable\" is not usable",
+        ),
+        (
+            "listener: {address: '127.0.0.1:1', tls: {certificate_chain: c, private_key: ''}}",
+            "yorkies.yaml: listener.tls.private_key: \"\" is not usable",
+        ),
+        (
+            "cors: {allow_headers: [\"a\\r\\nb\"]}",
+            "yorkies.yaml: cors.allow_headers: \"a\\r\\nb\" is not usable",
+        ),
+        (
+            "cors: {allow_origins: ['']}",
+            "yorkies.yaml: cors.allow_origins: \"\" is not usable",
+        ),
+        (
+            "key_rules: [{path: /x}, {path: /x, no_key: any}]",
+            "yorkies.yaml: key_rules: path /x is given twice",
+        ),
+        (
+            "upstream: {max_requests: 0}",
+            "yorkies.yaml: upstream.max_requests: 0 is not usable",
+        ),
+        (
+            "key_rules: [{path: /x, no_key: {fixed: a b}}]",
+            "yorkies.yaml: key_rules: fixed key \"a b\" is not usable",
+        ),
+        (
+            "default_project: ''",
+            "yorkies.yaml: default_project: public key \"\"",
+        ),
+        (
+            "projects: [{name: a, public_key: p}, {name: a, public_key: q}]",
+            "yorkies.yaml: projects: projects \"a\" and \"a\" have the same name",
+        ),
+        ("max_body: 0", "yorkies.yaml: max_body: 0 is not usable"),
+        (
+            "body_timeout: 2h",
+            "yorkies.yaml: body_timeout: 2h is not usable",
+        ),
+        (
+            "rebalance: {settle: 3s}",
+            "yorkies.yaml: rebalance.settle_max: 2s is not usable: expected 3s to 1m",
+        ),
+        (
+            "rebalance: {ack_wait: 0}",
+            "yorkies.yaml: rebalance.ack_wait: 0s is not usable: expected 1ms to 1m",
+        ),
+        (
+            "rebalance: {finish_wait: 2m}",
+            "yorkies.yaml: rebalance.finish_wait: 2m is not usable",
+        ),
+        (
+            "drain: {rate: 0}",
+            "yorkies.yaml: drain.rate: 0 is not usable: expected at least 1",
+        ),
+        (
+            "drain: {max_window: 90s}",
+            "yorkies.yaml: drain.max_window: 1m 30s is not usable: expected 0s to 1m",
+        ),
+        (
+            "drain: {unary_grace: 2h}",
+            "yorkies.yaml: drain.unary_grace: 2h is not usable",
+        ),
+        (
+            "reports: {cluster: yorkie}",
+            "yorkies.yaml: reports.cluster: \"yorkie\" is not usable: it is the cluster of the members",
+        ),
+        (
+            "reports: {cluster: ''}",
+            "yorkies.yaml: reports.cluster: \"\" is not usable: expected visible",
+        ),
+    ] {
+        let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
+        assert!(error.starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn a_rule_can_say_all_that_a_rule_has() {
+    let line = "key_rules: [{path: '/v1/{p}/{d}', kind: server_stream, resource: document, \
+        keys: [{path: d}, {document_id: id=2}], projects: [{path: p}, credentials], \
+        learn: {id: id=1, key: pack=2.key=1}, many: true, internal: true, no_key: {fixed: k}}]";
+    let config = parse(&format!("{LEAST}{line}\n")).unwrap();
+    let json = r#"{"path":"/v1/{p}/{d}","kind":"server_stream","resource":"document","keys":[{"path":"d"},{"document_id":"id=2"}],"projects":[{"path":"p"},"credentials"],"learn":{"id":"id=1","key":"pack=2.key=1"},"many":true,"internal":true,"no_key":{"fixed":"k"}}"#;
+    assert_eq!(serde_json::to_string(&config.key_rules[0]).unwrap(), json);
+}
+
+#[test]
+fn the_example_of_other_rules_is_one() {
+    let example = include_str!("../../../envoy/key-rules.yaml");
+    let config = parse(&format!("{LEAST}{example}")).unwrap();
+    assert_eq!(config.key_rules.len(), 5);
+}
+
+#[test]
+fn a_secret_in_a_file_is_kept_as_its_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("yorkies.yaml");
+    fs::write(&path, format!("{LEAST}cluster_secret_file: secret\n")).unwrap();
+    let error = Config::load(&path).unwrap_err().to_string();
+    assert!(error.contains("cluster_secret_file: "), "{error}");
+    fs::write(folder.path().join("secret"), "swordfish\n").unwrap();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(
+        config.cluster_secret_sha256.unwrap().to_string(),
+        "b9f195c5cc7ef6afadbfbc42892ad47d3b24c6bc94bb510c4564a90a14e8b799"
+    );
+    assert!(!format!("{config:?}").contains("swordfish"));
+}
+
+#[test]
+fn a_secret_is_given_once() {
+    let line = format!(
+        "cluster_secret_file: x\ncluster_secret_sha256: {}",
+        "0".repeat(64)
+    );
+    let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
+    assert!(error.contains("cluster_secret_file: "), "{error}");
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("yorkies.yaml");
+    fs::write(&path, LEAST).unwrap();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.registry.file, folder.path().join("members.yaml"));
+    assert_eq!(config.state_file, folder.path().join("state.json"));
+}

@@ -1,0 +1,67 @@
+//! What the xDS streams tell.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Fleet;
+use super::proxy::{Nack, ProxyState};
+use crate::ads::{Holding, LogOnly, Proxy, ProxyObserver, StreamId};
+use crate::snapshot::{ResourceType, Snapshot};
+
+impl ProxyObserver for Fleet {
+    fn connected(&self, stream: StreamId, proxy: &Proxy) {
+        LogOnly.connected(stream, proxy);
+        let state = ProxyState::new(proxy.clone(), Instant::now());
+        self.lock().proxies.insert(stream, state);
+        self.changed.notify_one();
+    }
+
+    fn acked(&self, stream: StreamId, proxy: &Proxy, kind: ResourceType, version: &str) {
+        LogOnly.acked(stream, proxy, kind, version);
+        if let Some(proxy) = self.lock().proxies.get_mut(&stream) {
+            proxy.acked(kind, version);
+        }
+    }
+
+    fn nacked(
+        &self,
+        stream: StreamId,
+        proxy: &Proxy,
+        kind: ResourceType,
+        version: &str,
+        reason: &str,
+    ) {
+        LogOnly.nacked(stream, proxy, kind, version, reason);
+        let mut state = self.lock();
+        state.nacks[kind as usize] += 1;
+        if let Some(proxy) = state.proxies.get_mut(&stream) {
+            proxy.nack = Some(Nack {
+                kind,
+                version: version.to_owned(),
+                reason: reason.to_owned(),
+                is_mended: false,
+            });
+        }
+    }
+
+    fn holds(
+        &self,
+        stream: StreamId,
+        kind: ResourceType,
+        holding: Holding<'_>,
+        snapshot: &Arc<Snapshot>,
+    ) {
+        let mut state = self.lock();
+        let proxy = state.proxies.get_mut(&stream);
+        if proxy.is_some_and(|proxy| proxy.holds(kind, holding, snapshot)) {
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    fn disconnected(&self, stream: StreamId, proxy: &Proxy) {
+        LogOnly.disconnected(stream, proxy);
+        self.lock().proxies.remove(&stream);
+        self.changed.notify_one();
+    }
+}

@@ -1,0 +1,105 @@
+//! One stream of a proxy.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::ads::{Holding, Proxy};
+use crate::snapshot::{ResourceType, Snapshot};
+
+/// What a proxy needs to route by an assignment.
+const NEEDED: [ResourceType; 3] = [
+    ResourceType::Cluster,
+    ResourceType::Endpoints,
+    ResourceType::Extension,
+];
+
+/// How long a new stream may take to ask for all that it wants. Until then it
+/// is not known whether it needs what it did not ask for.
+const FRESH: Duration = Duration::from_secs(1);
+
+const KINDS: usize = ResourceType::ALL.len();
+
+/// What a stream has said.
+#[derive(Debug)]
+pub(super) struct ProxyState {
+    pub(super) proxy: Proxy,
+    pub(super) node: Arc<str>,
+    since: Instant,
+    /// The newest snapshot that it was given what it lacks of.
+    seen: Option<Arc<Snapshot>>,
+    /// By type: whether it asked for it, and has all that it wants of `seen`.
+    asked: [bool; KINDS],
+    covered: [bool; KINDS],
+    /// Versions of the responses that it accepted last.
+    pub(super) acked: [Option<Arc<str>>; KINDS],
+    pub(super) nack: Option<Nack>,
+}
+
+/// The last response that a proxy refused.
+#[derive(Debug, Clone)]
+pub(super) struct Nack {
+    pub(super) kind: ResourceType,
+    pub(super) version: String,
+    pub(super) reason: String,
+    /// Whether it has accepted another of that type since.
+    pub(super) is_mended: bool,
+}
+
+impl ProxyState {
+    pub(super) fn new(proxy: Proxy, now: Instant) -> Self {
+        Self {
+            node: proxy.node.as_str().into(),
+            proxy,
+            since: now,
+            seen: None,
+            asked: [false; KINDS],
+            covered: [false; KINDS],
+            acked: Default::default(),
+            nack: None,
+        }
+    }
+
+    /// Takes in what it has of `snapshot`; returns whether that is news.
+    pub(super) fn holds(
+        &mut self,
+        kind: ResourceType,
+        holding: Holding<'_>,
+        snapshot: &Arc<Snapshot>,
+    ) -> bool {
+        let is_same = self
+            .seen
+            .as_ref()
+            .is_some_and(|seen| Arc::ptr_eq(seen, snapshot));
+        if !is_same {
+            self.seen = Some(Arc::clone(snapshot));
+            self.covered = [false; KINDS];
+        }
+        let covers = holding.covers(kind, snapshot);
+        let asked = std::mem::replace(&mut self.asked[kind as usize], true);
+        let covered = std::mem::replace(&mut self.covered[kind as usize], covers);
+        !asked || covered != covers
+    }
+
+    pub(super) fn acked(&mut self, kind: ResourceType, version: &str) {
+        self.acked[kind as usize] = Some(version.into());
+        if let Some(nack) = &mut self.nack {
+            nack.is_mended |= nack.kind == kind;
+        }
+    }
+
+    /// Whether it routes by `snapshot`: it has accepted cluster, endpoints and
+    /// filter in just these versions.
+    pub(super) fn covers(&self, snapshot: &Arc<Snapshot>, now: Instant) -> bool {
+        let asked = |kind: &ResourceType| self.asked[*kind as usize];
+        let is_fresh = now.saturating_duration_since(self.since) < FRESH;
+        if is_fresh && !NEEDED.iter().all(asked) {
+            return false;
+        }
+        let has_seen = self
+            .seen
+            .as_ref()
+            .is_some_and(|seen| Arc::ptr_eq(seen, snapshot));
+        let covered = |kind: &ResourceType| has_seen && self.covered[*kind as usize];
+        NEEDED.iter().filter(|kind| asked(kind)).all(covered)
+    }
+}

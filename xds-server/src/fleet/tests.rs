@@ -1,0 +1,204 @@
+use std::time::Duration;
+
+use sharding::{MemberStreams, Phase};
+
+use super::*;
+use crate::ads::support::{CDS, ECDS, EDS, LDS, snapshot};
+use crate::ads::{Proxy, ProxyObserver};
+
+fn report(node: &str, vm: u64) -> Report {
+    Report {
+        node: node.to_owned(),
+        vm,
+        epoch: 7,
+        ..Report::default()
+    }
+}
+
+fn soon(now: Instant, ms: u64) -> Instant {
+    now + Duration::from_millis(ms)
+}
+
+#[test]
+fn a_report_replaces_the_last_one_and_a_silent_vm_is_forgotten() {
+    let fleet = Fleet::default();
+    let now = Instant::now();
+    let first = Report {
+        open: 5,
+        misplaced: 2,
+        drained: 100,
+        members: vec![MemberStreams {
+            id: "m1".to_owned(),
+            open: 5,
+        }],
+        ..report("a", 1)
+    };
+    fleet.report(first.clone(), now).unwrap();
+    fleet.report(report("a", 2), now).unwrap();
+    let totals = fleet.totals(None, now);
+    assert_eq!((totals.vms, totals.open, totals.misplaced), (2, 5, 2));
+    assert_eq!(totals.drained, 0, "it was before our time");
+    assert_eq!(fleet.open_by_member(now)["m1"], 5);
+
+    let second = Report {
+        misplaced: 0,
+        drained: 102,
+        phase: Phase::Released.into(),
+        ..first
+    };
+    fleet.report(second, soon(now, 14_000)).unwrap();
+    let later = soon(now, 15_000);
+    let view = fleet.view(&Arc::default(), later);
+    assert_eq!((view.vms.len(), view.drained), (1, 2));
+    assert_eq!(view.vms[0].phase, Phase::Released);
+    assert_eq!(fleet.totals(None, soon(now, 29_000)).vms, 0);
+}
+
+#[test]
+fn a_stopped_drain_is_counted_and_an_unknown_phase_is_hold() {
+    let fleet = Fleet::default();
+    let now = Instant::now();
+    for (vm, phase) in [(1, 2), (2, 77)] {
+        let report = Report {
+            phase,
+            ..report("a", vm)
+        };
+        fleet.report(report, now).unwrap();
+    }
+    assert_eq!(fleet.totals(None, now).stopped, 1);
+    let view = fleet.view(&Arc::default(), now);
+    assert_eq!(view.vms[1].phase, Phase::Hold);
+}
+
+#[test]
+fn however_much_is_reported_it_has_a_limit_that_time_frees_again() {
+    let fleet = Fleet::default();
+    let now = Instant::now();
+    for vm in 0..256 {
+        fleet.report(report("a", vm), now).unwrap();
+    }
+    let error = fleet.report(report("a", 256), now).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "256 VMs of node \"a\" report already, no room for another"
+    );
+    fleet.report(report("a", 3), now).unwrap();
+    for node in 0..4095 {
+        fleet.report(report(&format!("n{node}"), 1), now).unwrap();
+    }
+    let error = fleet.report(report("z", 1), now).unwrap_err();
+    assert_eq!(error, ReportRefused::Nodes);
+    assert_eq!(fleet.totals(None, now).reports_refused, 2);
+    fleet.report(report("z", 1), soon(now, 15_000)).unwrap();
+    assert_eq!(fleet.totals(None, soon(now, 15_000)).vms, 1);
+}
+
+#[test]
+fn texts_are_cut_and_numbers_by_member_are_limited() {
+    let fleet = Fleet::default();
+    let now = Instant::now();
+    let members = |count: usize| -> Vec<MemberStreams> {
+        let id = |n| format!("{n}{}", "é".repeat(200));
+        let member = |n| MemberStreams { id: id(n), open: 1 };
+        (0..count).map(member).collect()
+    };
+    let long = Report {
+        members: members(3),
+        ..report(&"é".repeat(2000), 1)
+    };
+    fleet.report(long, now).unwrap();
+    assert_eq!(fleet.view(&Arc::default(), now).vms[0].node.len(), 1024);
+    let open = fleet.open_by_member(now);
+    assert!(open.keys().all(|id| id.len() <= 255));
+    for vm in 0..30 {
+        let wide = Report {
+            open: 9,
+            members: members(10_000),
+            ..report("wide", vm)
+        };
+        fleet.report(wide, now).unwrap();
+    }
+    assert_eq!(fleet.totals(None, now).open, 270);
+    assert!(
+        fleet
+            .lock()
+            .vms
+            .live(now)
+            .map(|(_, vm)| vm.report.members.len())
+            .sum::<usize>()
+            <= 1 << 18
+    );
+}
+
+#[test]
+fn the_node_of_a_stream_without_a_name_is_that_of_its_reports() {
+    let fleet = Fleet::default();
+    let now = Instant::now();
+    let proxy = Proxy::new(None, None, Mode::Delta);
+    fleet.connected(StreamId(1), &proxy);
+    fleet.report(report("", 1), now).unwrap();
+    let view = fleet.view(&Arc::default(), now);
+    assert_eq!(view.proxies[0].node, view.vms[0].node);
+    fleet.disconnected(StreamId(1), &proxy);
+    assert!(fleet.view(&Arc::default(), now).proxies.is_empty());
+}
+
+mod coverage {
+    use super::*;
+    use crate::ads::Holding;
+    use crate::ads::progress::Progress;
+
+    /// A proxy that wants everything and has accepted all of `snapshot`.
+    fn has(snapshot: &Snapshot, kind: ResourceType) -> Progress {
+        let mut progress = Progress::default();
+        progress.subscription.set_wildcard(true);
+        for resource in snapshot.of(kind).values() {
+            progress.adopt(resource.name(), resource.version());
+        }
+        progress
+    }
+
+    fn covers(fleet: &Fleet, snapshot: &Arc<Snapshot>, now: Instant) -> bool {
+        fleet.view(snapshot, now).proxies[0].covers
+    }
+
+    #[test]
+    fn a_proxy_covers_a_snapshot_when_it_has_all_that_routing_needs() {
+        let fleet = Fleet::default();
+        let first = snapshot(&[(CDS, "c", "1"), (EDS, "c", "1"), (ECDS, "f", "1")]);
+        let second = snapshot(&[(CDS, "c", "1"), (EDS, "c", "1"), (ECDS, "f", "2")]);
+        let stream = StreamId(1);
+        fleet.connected(stream, &Proxy::new(None, None, Mode::Delta));
+        let now = Instant::now();
+        let tell = |kind, snapshot: &Arc<Snapshot>, held: &Arc<Snapshot>| {
+            fleet.holds(stream, kind, Holding(&has(held, kind)), snapshot);
+        };
+        for kind in [CDS, EDS] {
+            tell(kind, &first, &first);
+            assert!(!covers(&fleet, &first, now), "it may still ask for more");
+        }
+        tell(ECDS, &first, &first);
+        assert!(covers(&fleet, &first, now));
+        tell(LDS, &first, &first);
+        assert!(!covers(&fleet, &second, now), "it was not sent yet");
+        for kind in [CDS, EDS, ECDS] {
+            tell(kind, &second, &first);
+        }
+        assert!(!covers(&fleet, &second, now));
+        tell(ECDS, &second, &second);
+        assert!(covers(&fleet, &second, now));
+        assert!(!covers(&fleet, &first, now));
+    }
+
+    #[test]
+    fn a_stream_of_one_type_is_not_waited_for_long() {
+        let fleet = Fleet::default();
+        let only = snapshot(&[(CDS, "c", "1"), (EDS, "c", "1")]);
+        fleet.connected(StreamId(1), &Proxy::new(None, None, Mode::Delta));
+        let holding = has(&only, EDS);
+        fleet.holds(StreamId(1), EDS, Holding(&holding), &only);
+        let now = Instant::now();
+        assert!(!covers(&fleet, &only, now));
+        assert!(covers(&fleet, &only, soon(now, 1000)));
+    }
+}

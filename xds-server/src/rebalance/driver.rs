@@ -1,0 +1,238 @@
+//! Runs the [`Machine`]: rosters and the fleet in, snapshots out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sharding::{FilterConfig, Roster};
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
+use tracing::warn;
+
+use super::board::Board;
+use super::machine::{Effect, Event, Machine, Now, Settings, Stage};
+use super::metrics::Metrics;
+use super::store::Store;
+use crate::config::Config;
+use crate::fleet::Fleet;
+use crate::module::Module;
+use crate::resources;
+use crate::snapshot::Snapshot;
+
+mod log;
+mod planning;
+
+use planning::Planning;
+
+/// How long a restarted control plane waits for its registry before it serves
+/// the last good roster from its state file.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// While a rebalance is under way it is looked at this often even when nothing
+/// is told: proxies and VMs fall silent without a word.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// What the driver works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration.
+    pub config: Config,
+    /// The filter's module.
+    pub module: Module,
+    /// What is known of the proxies.
+    pub fleet: Arc<Fleet>,
+    /// Where it shows what it does.
+    pub board: Arc<Board>,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// Rosters of the registry; `None` before the first one.
+    pub rosters: watch::Receiver<Option<Roster>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Driver {
+    parts: Parts,
+    machine: Machine,
+    store: Store,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    planning: Planning,
+}
+
+impl Driver {
+    /// Takes up what the state file has, if it has anything.
+    #[must_use]
+    pub fn restore(parts: Parts) -> Self {
+        let store = Store::new(parts.config.state_file.clone());
+        let found = store.find();
+        let machine = Machine::new(
+            Settings::from(&parts.config),
+            parts.config.filter_config(0),
+            found.last,
+            found.is_return,
+            now(),
+        );
+        Self {
+            parts,
+            machine,
+            store,
+            snapshots: watch::Sender::new(Arc::default()),
+            planning: Planning::default(),
+        }
+    }
+
+    /// Waits for the first roster, or takes the last good one when the registry
+    /// has nothing to say, and returns where snapshots come from.
+    pub async fn start(&mut self) -> watch::Receiver<Arc<Snapshot>> {
+        let last = self.machine.current().cloned();
+        let last_roster = last.as_ref().and_then(|last| last.members.clone());
+        let found = tokio::time::timeout(REGISTRY_PATIENCE, self.roster()).await;
+        let roster = match (found, last_roster) {
+            (Ok(roster), _) => roster,
+            (Err(_), Some(roster)) => {
+                warn!("Registry has no roster, serving the last good one");
+                roster
+            }
+            (Err(_), None) => {
+                warn!("Registry has no roster, proxies wait for the first one");
+                self.roster().await
+            }
+        };
+        if let Some(last) = last {
+            self.hand_out(&last);
+        }
+        let urgent = false;
+        self.step(Event::Roster { roster, urgent });
+        self.snapshots.subscribe()
+    }
+
+    /// Goes on until the registry ends.
+    pub async fn run(mut self) {
+        loop {
+            let is_active = matches!(self.machine.stage(), Stage::Holding | Stage::Draining);
+            let (deadline, save_at) = (self.machine.deadline(), self.store.again_at());
+            let event = tokio::select! {
+                changed = self.parts.rosters.changed() => match changed {
+                    Ok(()) => self.new_roster(),
+                    Err(_) => return,
+                },
+                () = at(save_at), if save_at.is_some() => {
+                    if let Some(current) = self.machine.current() {
+                        self.store.save(current);
+                    }
+                    None
+                }
+                plan = self.planning.next() => plan,
+                () = self.parts.fleet.changed(), if is_active => Some(Event::Look),
+                () = at(deadline), if deadline.is_some() => Some(Event::Look),
+                () = sleep(LOOK_AGAIN), if is_active => Some(Event::Look),
+            };
+            if let Some(event) = event {
+                self.step(event);
+            }
+        }
+    }
+
+    async fn roster(&mut self) -> Roster {
+        let rosters = &mut self.parts.rosters;
+        loop {
+            if let Some(roster) = rosters.borrow_and_update().clone() {
+                return roster;
+            }
+            if rosters.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn new_roster(&mut self) -> Option<Event> {
+        let roster = self.parts.rosters.borrow_and_update().clone()?;
+        let urgent = false;
+        Some(Event::Roster { roster, urgent })
+    }
+
+    fn step(&mut self, event: Event) {
+        if let Event::Planned { epoch, plan } = event {
+            self.parts.metrics.planned(&plan);
+            self.parts.board.planned(epoch, plan);
+        }
+        let mut event = Some(event);
+        loop {
+            let now = now();
+            let view = {
+                let snapshot = self.snapshots.borrow();
+                self.parts.fleet.view(&snapshot, now.instant)
+            };
+            let event = event.take().unwrap_or(Event::Look);
+            let effects = self.machine.step(event, &view, now);
+            if effects.is_empty() {
+                let underway = self.machine.underway(&view, now.instant);
+                self.parts.board.update(|shown| {
+                    shown.stage = self.machine.stage();
+                    shown.pending = self.machine.has_pending();
+                    shown.underway = underway.map(Arc::new);
+                });
+                return;
+            }
+            for effect in effects {
+                self.apply(effect);
+            }
+        }
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Publish(config) => {
+                log::publication(&config);
+                // Before it is handed out: what a proxy has seen is never forgotten.
+                self.store.save(&config);
+                self.hand_out(&config);
+            }
+            // That of an earlier rebalance is of no use any more.
+            Effect::Plan => {
+                let open = self.parts.fleet.open_by_member(Instant::now());
+                self.planning = Planning::start(&self.machine, open);
+            }
+            Effect::Finished(record) => {
+                log::end(&record);
+                self.parts.metrics.finished(&record);
+                self.parts.board.finished(*record);
+            }
+        }
+    }
+
+    fn hand_out(&self, config: &FilterConfig) {
+        let Parts {
+            config: settings,
+            module,
+            board,
+            ..
+        } = &self.parts;
+        let snapshot = Arc::new(resources::snapshot(settings, module, config));
+        self.snapshots.send_replace(Arc::clone(&snapshot));
+        board.update(|shown| {
+            shown.current = Some(Arc::new(config.clone()));
+            shown.snapshot = Some(snapshot);
+            shown.past = self.machine.past().cloned().collect();
+        });
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now() -> Now {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Now {
+        instant: Instant::now(),
+        unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests;

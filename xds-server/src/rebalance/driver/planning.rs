@@ -1,0 +1,57 @@
+//! A plan that is computed beside everything else: large tables take a while.
+
+use std::collections::BTreeMap;
+
+use sharding::Assignment;
+use tokio::task::JoinHandle;
+
+use crate::rebalance::machine::{Event, Machine, Past};
+use crate::rebalance::plan::{Plan, returning};
+use crate::rebalance::record::PlanSummary;
+
+/// The plan of the rebalance under way.
+#[derive(Debug, Default)]
+pub(super) struct Planning(Option<JoinHandle<(u64, PlanSummary)>>);
+
+impl Planning {
+    /// Starts on the present assignment of `machine`; of a first one there is
+    /// no plan.
+    pub(super) fn start(machine: &Machine, open: BTreeMap<String, u64>) -> Self {
+        let past: Vec<Past> = machine.past().cloned().collect();
+        let after = machine.current().and_then(|config| config.assignment());
+        let task = past.last().cloned().zip(after).map(|(before, after)| {
+            tokio::task::spawn_blocking(move || {
+                let before = Assignment::new(0, before.policy, before.members);
+                (after.epoch(), summary(&before, &after, &past, &open))
+            })
+        });
+        Self(task)
+    }
+
+    /// The result, once it is there.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        let Some(task) = &mut self.0 else {
+            return std::future::pending().await;
+        };
+        let result = task.await;
+        self.0 = None;
+        let (epoch, plan) = result.ok()?;
+        Some(Event::Planned { epoch, plan })
+    }
+}
+
+fn summary(
+    before: &Assignment,
+    after: &Assignment,
+    past: &[Past],
+    open: &BTreeMap<String, u64>,
+) -> PlanSummary {
+    let plan = Plan::between(before, after);
+    let returning = returning(before, after, past);
+    PlanSummary {
+        moved: plan.moved,
+        ideal: plan.ideal,
+        streams: plan.streams(open, None, 0).ending,
+        returning: returning.iter().map(|returning| returning.share).sum(),
+    }
+}

@@ -1,0 +1,227 @@
+//! The driver with a state file, a clock that runs, and a fleet by hand.
+
+use prometheus_client::registry::Registry;
+use sharding::{Drain, Member, Phase, Report};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::ads::progress::Progress;
+use crate::ads::{Holding, Mode, Proxy, ProxyObserver, StreamId};
+use crate::rebalance::{Outcome, Shown};
+use crate::snapshot::ResourceType;
+use crate::state;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const STREAM: StreamId = StreamId(1);
+
+fn roster(ids: &[u16]) -> Roster {
+    let members = ids
+        .iter()
+        .map(|&n| Member::new(format!("m{n}"), ([127, 0, 0, 1], n).into(), 1));
+    Roster::new(members.collect()).unwrap()
+}
+
+/// A control plane without its ports.
+struct Scene {
+    fleet: Arc<Fleet>,
+    board: Arc<Board>,
+    rosters: watch::Sender<Option<Roster>>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    running: JoinHandle<()>,
+}
+
+impl Scene {
+    async fn start(folder: &TempDir, settings: &str, ids: &[u16]) -> Self {
+        let text = format!("registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\n{settings}");
+        let mut config: Config = serde_saphyr::from_str(&text).unwrap();
+        config.state_file = folder.path().join("state.json");
+        let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));
+        let (rosters, receiver) = watch::channel(Some(roster(ids)));
+        let mut driver = Driver::restore(Parts {
+            config,
+            module: Module {
+                path_on_proxy: "/f.wasm".to_owned(),
+            },
+            fleet: Arc::clone(&fleet),
+            board: Arc::clone(&board),
+            metrics: Metrics::register(&mut Registry::default()),
+            rosters: receiver,
+        });
+        let snapshots = driver.start().await;
+        Self {
+            fleet,
+            board,
+            rosters,
+            snapshots,
+            running: tokio::spawn(driver.run()),
+        }
+    }
+
+    fn connect(&self) {
+        let proxy = Proxy::new(None, None, Mode::Delta);
+        self.fleet.connected(STREAM, &proxy);
+    }
+
+    /// The proxy has all of the newest snapshot, and its VM says so.
+    fn accept(&self) {
+        let snapshot = self.snapshots.borrow().clone();
+        for kind in ResourceType::ALL {
+            let mut progress = Progress::default();
+            progress.subscription.set_wildcard(true);
+            for resource in snapshot.of(kind).values() {
+                progress.adopt(resource.name(), resource.version());
+            }
+            self.fleet
+                .holds(STREAM, kind, Holding(&progress), &snapshot);
+        }
+    }
+
+    fn report(&self, misplaced: u64, drained: u64) {
+        let current = self.board.read().current.unwrap();
+        let phase = match current.drain {
+            Drain::Hold => Phase::Hold,
+            Drain::Release { .. } => Phase::Released,
+        };
+        let report = Report {
+            vm: 7,
+            epoch: current.epoch,
+            phase: phase.into(),
+            misplaced,
+            drained,
+            ..Report::default()
+        };
+        self.fleet.report(report, Instant::now()).unwrap();
+    }
+
+    /// Waits until that is shown.
+    async fn shown(&self, what: &str, is: impl Fn(&Shown) -> bool) -> Shown {
+        let mut shown = self.board.subscribe();
+        let shown = timeout(PATIENCE, shown.wait_for(is)).await;
+        shown.expect(what).unwrap().clone()
+    }
+
+    fn drain(&self) -> Drain {
+        self.board.read().current.unwrap().drain
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+fn is_released(shown: &Shown) -> bool {
+    let current = shown.current.as_ref();
+    current.is_some_and(|current| current.drain != Drain::Hold)
+}
+
+#[tokio::test]
+async fn a_change_is_held_for_its_proxy_and_released_when_it_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::start(
+        &folder,
+        "rebalance: {settle: 10ms, ack_wait: 1m, finish_wait: 1m}\n",
+        &[1, 2],
+    )
+    .await;
+    let first = scene.shown("released", is_released).await;
+    let first = first.current.unwrap().epoch;
+    scene.connect();
+    scene.accept();
+    scene.report(0, 0);
+
+    scene.rosters.send_replace(Some(roster(&[1, 2, 3])));
+    let shown = scene
+        .shown("holding", |shown| shown.stage == Stage::Holding)
+        .await;
+    let held = shown.current.unwrap();
+    assert!(held.epoch > first && held.drain == Drain::Hold);
+    let saved = state::read(&folder.path().join("state.json")).unwrap();
+    assert_eq!(saved.as_ref(), Some(&*held));
+    scene.accept();
+    scene.report(3, 0);
+    let shown = scene.shown("released", is_released).await;
+    assert_eq!(shown.current.unwrap().epoch, held.epoch);
+    scene.accept();
+    scene.report(0, 3);
+    let shown = scene
+        .shown("planned and over", |shown| {
+            let newest = shown.last.front();
+            newest.is_some_and(|record| record.epoch == held.epoch && record.plan.is_some())
+        })
+        .await;
+    let record = &shown.last[0];
+    assert_eq!(record.outcome, Some(Outcome::Done));
+    assert_eq!(record.drained, 3);
+    assert!((record.plan.unwrap().moved - 1.0 / 3.0).abs() < 0.02);
+    assert_eq!(shown.last[1].epoch, first);
+    assert_eq!(shown.past.len(), 1);
+}
+
+#[tokio::test]
+async fn a_restart_with_the_same_roster_serves_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::start(&folder, "", &[1, 2]).await;
+    scene.shown("released", is_released).await;
+    let before = scene.snapshots.borrow().clone();
+    drop(scene);
+    let scene = Scene::start(&folder, "", &[2, 1]).await;
+    let after = scene.snapshots.borrow().clone();
+    for kind in ResourceType::ALL {
+        for (name, resource) in before.of(kind) {
+            assert_eq!(resource.version(), after.of(kind)[name].version());
+        }
+    }
+    assert_eq!(scene.board.read().stage, Stage::Stable);
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_goes_on_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = "rebalance: {settle: 0, ack_wait: 1m}\n";
+    let scene = Scene::start(&folder, slow, &[1]).await;
+    scene.connect();
+    scene.rosters.send_replace(Some(roster(&[1, 2])));
+    scene
+        .shown("holding", |shown| {
+            let current = shown.current.as_ref().unwrap();
+            shown.stage == Stage::Holding && current.members == Some(roster(&[1, 2]))
+        })
+        .await;
+    let held = scene.board.read().current.unwrap();
+    drop(scene);
+    let scene = Scene::start(&folder, slow, &[1, 2]).await;
+    assert_eq!(scene.drain(), Drain::Hold);
+    assert_eq!(scene.board.read().stage, Stage::Holding);
+    let shown = scene.shown("released", is_released).await;
+    assert_eq!(shown.current.unwrap().epoch, held.epoch);
+}
+
+#[tokio::test]
+async fn without_a_roster_the_last_good_one_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::start(&folder, "", &[1, 2]).await;
+    let shown = scene.shown("released", is_released).await;
+    drop(scene);
+    let text = "registry: {file: m.yaml}\nfilter: {module: f.wasm}\n";
+    let mut config: Config = serde_saphyr::from_str(text).unwrap();
+    config.state_file = folder.path().join("state.json");
+    let board = Arc::new(Board::default());
+    let (_rosters, receiver) = watch::channel(None);
+    let mut driver = Driver::restore(Parts {
+        config,
+        module: Module {
+            path_on_proxy: "/f.wasm".to_owned(),
+        },
+        fleet: Arc::default(),
+        board: Arc::clone(&board),
+        metrics: Metrics::register(&mut Registry::default()),
+        rosters: receiver,
+    });
+    timeout(PATIENCE, driver.start()).await.unwrap();
+    assert_eq!(board.read().current, shown.current);
+}

@@ -1,0 +1,293 @@
+//! The rebalance as a state machine: what to publish when.
+//!
+//! Pure: it is told events, the time and what is known of the proxies, and
+//! says what to do. All that it knows over a restart is the last
+//! [`FilterConfig`] that was handed out.
+//!
+//! ```text
+//! stable ──change──▶ settling ──quiet──▶ holding ──all route──▶ draining ──0 misplaced──▶ stable
+//! ```
+//!
+//! - *Settling*: changes are awaited that belong together. One that brings back
+//!   the present roster ends it.
+//! - *Holding*: the new assignment is published, with `drain: hold`. Streams
+//!   stay until every connected proxy has accepted it, and every VM of them
+//!   reports its epoch: whichever proxy a client comes back through then
+//!   routes to the new owner.
+//! - *Draining*: the same with `drain: release`, until every VM says that no
+//!   stream is misplaced.
+//!
+//! Both waits are bounded; who did not keep up is named in the [`Record`].
+//! Changes that come meanwhile wait, but for an urgent one, which takes over
+//! at once. Filters compare streams with the assignment in force, whatever
+//! came before, so nothing is lost when one is taken over.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use sharding::{Drain, FilterConfig, Roster};
+
+use super::change::{Cause, Change, changes};
+use super::record::{Outcome, Record};
+use super::view::{Behind, View};
+use super::{next, same_but_drain};
+
+mod contract;
+mod pending;
+mod settings;
+mod underway;
+
+pub use contract::{Effect, Event, Past, Stage};
+use pending::Pending;
+pub use settings::{Now, Pace, Settings};
+use underway::Underway;
+
+/// Past assignments that are remembered, to know whose caches may be stale.
+const MAX_PAST: usize = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Machine {
+    settings: Settings,
+    /// What filters are told that depends on no member.
+    template: FilterConfig,
+    current: Option<FilterConfig>,
+    pending: Option<Pending>,
+    underway: Option<Underway>,
+    past: VecDeque<Past>,
+    /// Until when proxies may be on their way back.
+    alone_until: Option<Instant>,
+    has_roster: bool,
+}
+
+impl Machine {
+    /// A machine after a start. `last` is what was handed out before it; if
+    /// that holds its drain, the rebalance is resumed. `is_return` says that
+    /// proxies may still have connections to an earlier process.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        template: FilterConfig,
+        last: Option<FilterConfig>,
+        is_return: bool,
+        now: Now,
+    ) -> Self {
+        let mut this = Self {
+            alone_until: is_return.then(|| now.instant + settings.return_wait),
+            settings,
+            template,
+            current: last,
+            pending: None,
+            underway: None,
+            past: VecDeque::new(),
+            has_roster: false,
+        };
+        let resumed = this.current.as_ref().filter(|last| {
+            last.drain == Drain::Hold && last.members.is_some() && this.settings.pace.is_some()
+        });
+        if let Some(epoch) = resumed.map(|last| last.epoch) {
+            let changes = vec![Change::of(Cause::Resumed)];
+            this.hold(epoch, changes, Duration::ZERO, now);
+        }
+        this
+    }
+
+    /// Takes in an event and says what has to be done.
+    pub fn step(&mut self, event: Event, view: &View, now: Now) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Roster { roster, urgent } => {
+                let at_once = urgent || !self.has_roster;
+                self.has_roster = true;
+                self.notice(roster, now);
+                if at_once && self.pending.is_some() {
+                    self.end(Outcome::Superseded, view, now, &mut effects);
+                    self.publish_pending(now, &mut effects);
+                    return effects;
+                }
+            }
+            Event::Planned { epoch, plan } => {
+                let underway = self.underway.as_mut();
+                if let Some(underway) = underway.filter(|u| u.record.epoch == epoch) {
+                    underway.record.plan = Some(plan);
+                }
+            }
+            Event::Look => {}
+        }
+        self.look(view, now, &mut effects);
+        effects
+    }
+
+    /// When to look again, if nothing else happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let Some(underway) = &self.underway else {
+            return self.pending.as_ref().map(|p| p.due(&self.settings));
+        };
+        let alone_until = self.alone_until.filter(|_| !underway.draining);
+        Some(alone_until.map_or(underway.deadline, |until| until.min(underway.deadline)))
+    }
+
+    /// What was handed out last.
+    #[must_use]
+    pub fn current(&self) -> Option<&FilterConfig> {
+        self.current.as_ref()
+    }
+
+    /// Assignments before the present one, oldest first.
+    pub fn past(&self) -> impl Iterator<Item = &Past> {
+        self.past.iter()
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match (&self.underway, &self.pending) {
+            (Some(underway), _) if underway.draining => Stage::Draining,
+            (Some(_), _) => Stage::Holding,
+            (None, Some(_)) => Stage::Settling,
+            (None, None) => Stage::Stable,
+        }
+    }
+
+    /// The rebalance under way, with what `view` adds to it.
+    #[must_use]
+    pub fn underway(&self, view: &View, now: Instant) -> Option<Record> {
+        let underway = self.underway.as_ref()?;
+        let mut record = underway.record(view, now);
+        if underway.draining {
+            record.missing = underway.behind(view);
+        } else {
+            record.left_behind = underway.behind(view);
+        }
+        Some(record)
+    }
+
+    /// Whether a change waits for the one under way.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    fn notice(&mut self, roster: Roster, now: Now) {
+        if !self.differs(&roster) {
+            self.pending = None;
+            return;
+        }
+        match &mut self.pending {
+            Some(pending) => pending.merge(roster, now.instant),
+            None => self.pending = Some(Pending::new(roster, now.instant)),
+        }
+    }
+
+    /// Whether `roster` asks for anything that is not published.
+    fn differs(&self, roster: &Roster) -> bool {
+        let Some(current) = &self.current else {
+            return true;
+        };
+        let has_released = current.drain != Drain::Hold;
+        let must_take_back = has_released && self.settings.pace.is_none();
+        must_take_back || !same_but_drain(current, &self.template, roster)
+    }
+
+    fn look(&mut self, view: &View, now: Now, effects: &mut Vec<Effect>) {
+        self.look_after_underway(view, now, effects);
+        let due = self.pending.as_ref().map(|p| p.due(&self.settings));
+        let is_due = due.is_some_and(|due| due <= now.instant);
+        if self.underway.is_none() && is_due {
+            self.publish_pending(now, effects);
+        }
+    }
+
+    fn look_after_underway(&mut self, view: &View, now: Now, effects: &mut Vec<Effect>) {
+        if self.alone_until.is_some_and(|until| until <= now.instant) {
+            self.alone_until = None;
+        }
+        let Some(underway) = &mut self.underway else {
+            return;
+        };
+        underway.notice(view);
+        let behind = underway.behind(view);
+        let is_late = underway.deadline <= now.instant;
+        // Who has left routes nothing any more, or cannot be told.
+        let all_there = behind.iter().all(Behind::is_gone);
+        if underway.draining {
+            if all_there || is_late {
+                underway.record.missing = behind;
+                let outcome = if all_there {
+                    Outcome::Done
+                } else {
+                    Outcome::Incomplete
+                };
+                self.end(outcome, view, now, effects);
+            }
+        } else if is_late || (all_there && self.alone_until.is_none()) {
+            underway.record.left_behind = behind;
+            match self.settings.pace {
+                Some(pace) => self.release(pace, all_there, view, now, effects),
+                None => self.end(Outcome::Held, view, now, effects),
+            }
+        }
+    }
+
+    fn publish_pending(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        let before = self.current.take();
+        let settled = pending.waited(now.instant);
+        let config = next(before.as_ref(), pending.roster, &self.template, now.unix_ms);
+        let changes = changes(before.as_ref(), &config);
+        if let Some((policy, members)) = before.and_then(|old| Some((old.policy, old.members?))) {
+            self.past.push_back(Past { policy, members });
+            while self.past.len() > MAX_PAST {
+                self.past.pop_front();
+            }
+        }
+        self.hold(config.epoch, changes, settled, now);
+        self.current = Some(config.clone());
+        effects.extend([Effect::Publish(Box::new(config)), Effect::Plan]);
+    }
+
+    fn release(
+        &mut self,
+        pace: Pace,
+        covered: bool,
+        view: &View,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(underway), Some(current)) = (&mut self.underway, &mut self.current) else {
+            return;
+        };
+        let planned = underway.record.plan.map_or(0, |plan| plan.streams);
+        // Those who route by the new assignment know better than the plan.
+        let streams = view.misplaced().max(if covered { 0 } else { planned });
+        let window_ms = pace.window_ms(streams);
+        underway.release(window_ms, self.settings.finish_wait, now);
+        current.drain = Drain::Release { window_ms };
+        effects.push(Effect::Publish(Box::new(current.clone())));
+    }
+
+    fn hold(&mut self, epoch: u64, changes: Vec<Change>, settled: Duration, now: Now) {
+        let ack_by = now.instant + self.settings.ack_wait;
+        let deadline = self.alone_until.map_or(ack_by, |until| until.max(ack_by));
+        self.underway = Some(Underway::new(epoch, changes, settled, now, deadline));
+    }
+
+    fn end(&mut self, outcome: Outcome, view: &View, now: Now, effects: &mut Vec<Effect>) {
+        if let Some(underway) = self.underway.take() {
+            let record = underway.end(outcome, view, now.instant);
+            effects.push(Effect::Finished(Box::new(record)));
+        }
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,321 @@
+//! The machine against a world where anything happens in any order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use sharding::{Member, Phase};
+
+use super::*;
+use crate::rebalance::view::{ProxyView, VmView};
+
+const PROXIES: usize = 3;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Roster {
+        ids: Vec<u16>,
+        urgent: bool,
+    },
+    Connect(usize),
+    Disconnect(usize),
+    Accept(usize),
+    /// Its VM reports what the proxy has accepted.
+    Report {
+        proxy: usize,
+        misplaced: u64,
+    },
+    Pass(u64),
+    Restart,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let ids = prop_oneof![
+        Just(vec![1, 2]),
+        Just(vec![1]),
+        Just(vec![1, 2, 3]),
+        Just(vec![2, 3]),
+    ];
+    let proxy = 0..PROXIES;
+    prop_oneof![
+        4 => (ids, prop::bool::weighted(0.2)).prop_map(|(ids, urgent)| Op::Roster { ids, urgent }),
+        2 => proxy.clone().prop_map(Op::Connect),
+        1 => proxy.clone().prop_map(Op::Disconnect),
+        6 => proxy.clone().prop_map(Op::Accept),
+        6 => (proxy, 0..3_u64).prop_map(|(proxy, misplaced)| Op::Report { proxy, misplaced }),
+        4 => prop_oneof![0..50_u64, 100..400_u64, 1000..8000_u64].prop_map(Op::Pass),
+        1 => Just(Op::Restart),
+    ]
+}
+
+#[derive(Debug, Default, Clone)]
+struct Proxy {
+    connected: bool,
+    accepted: Option<FilterConfig>,
+    vm: Option<VmView>,
+}
+
+struct World {
+    settings: Settings,
+    machine: Machine,
+    now: Now,
+    proxies: BTreeMap<usize, Proxy>,
+    /// The last publication, which is what the state file has.
+    last: Option<FilterConfig>,
+    wanted: Option<Roster>,
+    held_at: Instant,
+    started_at: Instant,
+    restarted: bool,
+    underway: Option<u64>,
+    publications: usize,
+}
+
+fn roster(ids: &[u16]) -> Roster {
+    let members = ids
+        .iter()
+        .map(|&n| Member::new(format!("m{n}"), ([127, 0, 0, 1], n).into(), 1));
+    Roster::new(members.collect()).unwrap()
+}
+
+fn node(proxy: usize) -> Arc<str> {
+    format!("proxy-{proxy}").into()
+}
+
+impl World {
+    fn new(pace: Option<Pace>) -> Self {
+        let settings = Settings {
+            settle: Duration::from_millis(250),
+            settle_max: Duration::from_secs(2),
+            ack_wait: Duration::from_secs(2),
+            finish_wait: Duration::from_secs(5),
+            return_wait: Duration::from_secs(4),
+            pace,
+        };
+        let now = Now {
+            instant: Instant::now(),
+            unix_ms: 1000,
+        };
+        let template = FilterConfig::new(0, "c");
+        Self {
+            machine: Machine::new(settings.clone(), template, None, false, now),
+            settings,
+            now,
+            proxies: (0..PROXIES).map(|n| (n, Proxy::default())).collect(),
+            last: None,
+            wanted: None,
+            held_at: now.instant,
+            started_at: now.instant,
+            restarted: false,
+            underway: None,
+            publications: 0,
+        }
+    }
+
+    fn view(&self) -> View {
+        let connected = self.proxies.iter().filter(|(_, proxy)| proxy.connected);
+        let proxies = connected.map(|(&n, proxy)| ProxyView {
+            node: node(n),
+            covers: proxy.accepted == self.last,
+        });
+        View {
+            proxies: proxies.collect(),
+            vms: self.proxies.values().filter_map(|p| p.vm.clone()).collect(),
+            drained: 0,
+        }
+    }
+
+    /// Whether all that can be asked route by the last publication.
+    fn all_route(&self) -> bool {
+        let epoch = self.last.as_ref().map_or(0, |last| last.epoch);
+        let mut connected = self.proxies.values().filter(|proxy| proxy.connected);
+        connected.all(|proxy| {
+            proxy.accepted == self.last && proxy.vm.as_ref().is_none_or(|vm| vm.epoch >= epoch)
+        })
+    }
+
+    fn step(&mut self, event: Event) {
+        let mut event = Some(event);
+        // As the driver does: after a publication the view is another one.
+        for _ in 0..10 {
+            let view = self.view();
+            let event = event.take().unwrap_or(Event::Look);
+            let effects = self.machine.step(event, &view, self.now);
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.apply(effect);
+            }
+        }
+        panic!("the machine does not come to rest");
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Publish(config) if config.drain == Drain::Hold => {
+                assert_eq!(self.underway, None, "one at a time");
+                let last_epoch = self.last.as_ref().map_or(0, |last| last.epoch);
+                assert!(config.epoch > last_epoch, "an epoch only grows");
+                assert_eq!(config.members, self.wanted, "the newest is published");
+                let same = self
+                    .last
+                    .as_ref()
+                    .is_some_and(|last| last.members == config.members);
+                assert!(!same, "nothing has changed");
+                self.underway = Some(config.epoch);
+                self.held_at = self.now.instant;
+                self.last = Some(*config);
+                self.publications += 1;
+            }
+            Effect::Publish(config) => {
+                assert!(self.settings.pace.is_some(), "draining is off");
+                assert_eq!(self.underway, Some(config.epoch));
+                let held = FilterConfig {
+                    drain: Drain::Hold,
+                    ..*config.clone()
+                };
+                assert_eq!(self.last.as_ref(), Some(&held), "released is what was held");
+                let ran_out = self.now.instant >= self.held_at + self.settings.ack_wait;
+                assert!(self.all_route() || ran_out, "somebody routes to old owners");
+                let back = self.started_at + self.settings.return_wait;
+                assert!(!self.restarted || self.now.instant >= back, "too early");
+                self.last = Some(*config);
+                self.publications += 1;
+            }
+            Effect::Finished(record) => {
+                assert_eq!(self.underway.take(), Some(record.epoch));
+            }
+            Effect::Plan => {}
+        }
+    }
+
+    /// Lets time pass, looking whenever the machine asked for it.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now.instant + Duration::from_millis(ms);
+        while let Some(deadline) = self.machine.deadline().filter(|&at| at <= end) {
+            self.set_time(deadline.max(self.now.instant));
+            self.step(Event::Look);
+            let next = self.machine.deadline();
+            assert!(next.is_none_or(|next| next > deadline), "it spins");
+        }
+        self.set_time(end);
+        self.step(Event::Look);
+    }
+
+    fn set_time(&mut self, at: Instant) {
+        self.now.unix_ms += ms(at - self.now.instant);
+        self.now.instant = at;
+    }
+
+    fn run(&mut self, op: Op) {
+        match op {
+            Op::Roster { ids, urgent } => {
+                let roster = roster(&ids);
+                self.wanted = Some(roster.clone());
+                self.step(Event::Roster { roster, urgent });
+                return;
+            }
+            Op::Connect(n) => self.proxies.get_mut(&n).unwrap().connected = true,
+            Op::Disconnect(n) => self.proxies.get_mut(&n).unwrap().connected = false,
+            Op::Accept(n) => {
+                let last = self.last.clone();
+                let proxy = self.proxies.get_mut(&n).unwrap();
+                if proxy.connected {
+                    proxy.accepted = last;
+                }
+            }
+            Op::Report { proxy, misplaced } => self.report(proxy, misplaced),
+            Op::Pass(ms) => return self.pass(ms),
+            Op::Restart => self.restart(),
+        }
+        self.step(Event::Look);
+    }
+
+    fn report(&mut self, n: usize, misplaced: u64) {
+        let proxy = self.proxies.get_mut(&n).unwrap();
+        let Some(accepted) = &proxy.accepted else {
+            return;
+        };
+        proxy.vm = Some(VmView {
+            node: node(n),
+            epoch: accepted.epoch,
+            phase: match accepted.drain {
+                Drain::Hold => Phase::Hold,
+                Drain::Release { .. } => Phase::Released,
+            },
+            misplaced,
+        });
+    }
+
+    fn restart(&mut self) {
+        let Some(roster) = self.wanted.clone() else {
+            return;
+        };
+        for proxy in self.proxies.values_mut() {
+            proxy.connected = false;
+        }
+        let (settings, last) = (self.settings.clone(), self.last.clone());
+        let template = FilterConfig::new(0, "c");
+        let is_return = last.is_some();
+        let held = last.as_ref().filter(|last| last.drain == Drain::Hold);
+        self.underway = held
+            .map(|last| last.epoch)
+            .filter(|_| settings.pace.is_some());
+        self.machine = Machine::new(settings, template, last, is_return, self.now);
+        self.restarted = is_return;
+        self.started_at = self.now.instant;
+        self.held_at = self.now.instant;
+        let urgent = false;
+        self.step(Event::Roster { roster, urgent });
+    }
+
+    /// Everybody is there, does what he is told and says so.
+    fn calm_down(&mut self) {
+        for n in 0..PROXIES {
+            self.run(Op::Connect(n));
+        }
+        for _ in 0..20 {
+            for n in 0..PROXIES {
+                self.run(Op::Accept(n));
+                self.run(Op::Report {
+                    proxy: n,
+                    misplaced: 0,
+                });
+            }
+            self.pass(500);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn whatever_happens_it_converges_and_never_releases_too_early(
+        ops in prop::collection::vec(op(), 0..80),
+        drains: bool,
+        first in prop::bool::weighted(0.5),
+    ) {
+        let pace = Pace { rate: 10, max_window_ms: 1000 };
+        let mut world = World::new(drains.then_some(pace));
+        if first {
+            world.run(Op::Roster { ids: vec![1, 2], urgent: false });
+        }
+        for op in ops {
+            world.run(op);
+        }
+        world.calm_down();
+        prop_assert_eq!(world.machine.stage(), Stage::Stable);
+        prop_assert_eq!(world.underway, None);
+        let last = world.last.clone();
+        prop_assert_eq!(last.as_ref().and_then(|last| last.members.clone()), world.wanted.clone());
+        if let Some(last) = last {
+            prop_assert_eq!(last.drain != Drain::Hold, drains);
+        }
+        let publications = world.publications;
+        if let Some(roster) = world.wanted.clone() {
+            world.step(Event::Roster { roster, urgent: true });
+        }
+        world.pass(60_000);
+        prop_assert_eq!(world.publications, publications, "nothing changed, nothing is sent");
+    }
+}

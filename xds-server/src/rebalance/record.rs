@@ -1,0 +1,87 @@
+//! What is kept of a rebalance.
+
+use serde::{Deserialize, Serialize};
+
+use super::change::Change;
+use super::view::Behind;
+
+/// A rebalance, from its first snapshot on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Epoch of the assignment that it leads to.
+    pub epoch: u64,
+    /// When that was published first, in unix milliseconds.
+    pub started_unix_ms: u64,
+    /// What changed.
+    pub changes: Vec<Change>,
+    /// From the first change to the publication.
+    pub settle_ms: u64,
+    /// From there to the release of the drain.
+    pub hold_ms: Option<u64>,
+    /// From there until no stream was misplaced, or the wait ended.
+    pub drain_ms: Option<u64>,
+    /// Length of the drain's window.
+    pub window_ms: Option<u64>,
+    /// What was expected to move; absent until it is computed.
+    pub plan: Option<PlanSummary>,
+    /// Streams that were drained meanwhile.
+    pub drained: u64,
+    /// How it ended; absent while it goes on.
+    pub outcome: Option<Outcome>,
+    /// Proxies that the release did not wait for.
+    pub left_behind: Vec<Behind>,
+    /// Proxies that had misplaced streams, or did not say, when it ended.
+    pub missing: Vec<Behind>,
+}
+
+/// The plan of a rebalance in a few numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// Share of all keys that move, from 0 to 1.
+    pub moved: f64,
+    /// The least share that had to.
+    pub ideal: f64,
+    /// Open streams that have to end, by the last reports.
+    pub streams: u64,
+    /// Share of all keys that go back to a member that had them before in the
+    /// same incarnation.
+    pub returning: f64,
+}
+
+/// How a rebalance ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every proxy said that no stream is misplaced.
+    Done,
+    /// Some did not, in time.
+    Incomplete,
+    /// A later one took over.
+    Superseded,
+    /// Streams stay where they are, as draining is off.
+    Held,
+}
+
+impl Outcome {
+    /// Short name for logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Incomplete => "incomplete",
+            Self::Superseded => "superseded",
+            Self::Held => "held",
+        }
+    }
+}
+
+impl Record {
+    /// From the publication until no stream was misplaced, in milliseconds;
+    /// only of one that was done.
+    #[must_use]
+    pub fn to_zero_misplaced_ms(&self) -> Option<u64> {
+        let done = self.outcome == Some(Outcome::Done);
+        let times = self.hold_ms.zip(self.drain_ms).filter(|_| done);
+        times.map(|(hold, drain)| hold.saturating_add(drain))
+    }
+}
