@@ -100,7 +100,7 @@ impl Reports {
         if let Some(node) = self.node.get() {
             return node.clone();
         }
-        let Ok(node) = host.property(&["node", "id"]) else {
+        let Ok(node) = host.property(&["xds", "node", "id"]) else {
             return String::new();
         };
         let node = String::from_utf8_lossy(&node).into_owned();
@@ -140,7 +140,7 @@ mod tests {
     impl Teller {
         fn new() -> Self {
             let host = MockHost::default();
-            host.property_of(None, "node.id", "proxy-1");
+            host.property_of(None, "xds.node.id", "proxy-1");
             Self {
                 host,
                 metrics: Metrics::new(),
