@@ -30,6 +30,9 @@ use arrivals::{Arrivals, OpenStream};
 /// not end: like a watch while nobody edits.
 pub const STAY_OPEN: &str = "x-stay-open";
 
+/// With this header there is no response at all.
+pub const STAY_SILENT: &str = "x-stay-silent";
+
 /// A server in the test's own process, for HTTP/1.1 and HTTP/2 without TLS. It
 /// answers every request with an [`Answer`], after which a response
 /// stays open if it shall, and echoes what comes over an upgraded connection.
@@ -241,6 +244,9 @@ async fn answer(
         return Ok(response.body(Body::default())?);
     }
     body.collect().await?;
+    if head.headers.contains_key(STAY_SILENT) {
+        std::future::pending::<()>().await;
+    }
     let json = Bytes::from(serde_json::to_vec(&answer)?);
     let body = if head.headers.contains_key(STAY_OPEN) {
         let first = tokio_stream::once(Ok(Frame::data(json)));
