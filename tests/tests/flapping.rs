@@ -1,6 +1,8 @@
 //! Servers that come and go faster than a rebalance takes, in all its phases.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -11,6 +13,10 @@ use yorkies_tests::{
 };
 
 const SEQUENCES: u64 = 100;
+
+/// Clusters that flap at once.
+const AT_ONCE: u64 = 4;
+
 const STREAMS: usize = 160;
 const DOCUMENTS: usize = 40;
 const MEMBERS: usize = 5;
@@ -20,6 +26,17 @@ const LONGEST_PAUSE_MS: u64 = 900;
 
 #[test]
 fn whatever_flaps_it_converges_and_ends_no_stream_without_need() {
+    // Most of the time they wait.
+    thread::scope(|scope| {
+        for part in 0..AT_ONCE {
+            scope.spawn(move || {
+                flap_all(part * SEQUENCES / AT_ONCE..(part + 1) * SEQUENCES / AT_ONCE)
+            });
+        }
+    });
+}
+
+fn flap_all(seeds: Range<u64>) {
     TestEnvironment::run(async |env| {
         let members = env.members(MEMBERS).await?;
         let settings = Settings {
@@ -30,7 +47,7 @@ fn whatever_flaps_it_converges_and_ends_no_stream_without_need() {
         let mut cluster = Cluster::start(env, settings, &Mode::ALL, all[..3].to_vec()).await?;
         let watchers = cluster.watches(&keys(DOCUMENTS), STREAMS).await?;
         let watchers = Watchers::start(watchers).await?;
-        for seed in 0..SEQUENCES {
+        for seed in seeds {
             let sequence = flap(&mut cluster, &watchers, &all, seed).await;
             sequence.with_context(|| format!("seed {seed}"))?;
         }

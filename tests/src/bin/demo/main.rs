@@ -191,6 +191,18 @@ impl Demo {
     /// What an operator sees of all this.
     async fn show_status(&self) -> Result<()> {
         let admin = self.control_plane.admin_url();
+        // Proxies report once a second.
+        eventually("every stream reported", async || {
+            let status = self.control_plane.status().await?;
+            let members = status["members"].as_array().context("no members")?;
+            let open: u64 = members
+                .iter()
+                .filter_map(|member| member["open"].as_u64())
+                .sum();
+            ensure!(open == WATCHED as u64, "{open} are");
+            Ok(())
+        })
+        .await?;
         let output = run_xds_server(&self.folder, &["status", "--admin", &admin]).await?;
         ensure!(output.status.success(), "{output:?}");
         println!("\nxds-server status --admin {admin}");
