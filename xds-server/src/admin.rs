@@ -18,7 +18,7 @@
 //! | `yorkies_rebalances_ended_total{outcome}` | the same by how they ended: `done`, `incomplete` (somebody did not say in time that no stream is misplaced), `superseded`, `held` (draining is off) |
 //! | `yorkies_plan_share` | share of all keys that the last rebalance moved, 0 to 1 |
 //! | `yorkies_plan_streams` | streams that it had to end, by the reports before it |
-//! | `yorkies_time_to_zero_misplaced_seconds` | histogram: from the publication of an assignment until no stream is misplaced |
+//! | `yorkies_time_to_zero_misplaced_seconds` | histogram: from the publication of an assignment until no stream is misplaced; not of starts |
 //! | `yorkies_streams_open` | open streams, by the last reports |
 //! | `yorkies_streams_misplaced` | open streams whose key has another owner: has to go to 0 |
 //! | `yorkies_streams_mismatched` | open streams of the present epoch that are elsewhere than predicted: should be 0 |

@@ -7,7 +7,7 @@ use sharding::{Assignment, FilterConfig, Roster};
 
 use super::{Admin, Shares};
 use crate::api::{AssignmentStatus, MemberStatus, Status};
-use crate::rebalance::{Cause, Change, Record, Shown, shares};
+use crate::rebalance::{Shown, shares};
 
 impl Admin {
     pub(super) fn is_ready(&self) -> bool {
@@ -53,7 +53,9 @@ impl Admin {
     pub(super) fn assignment(&self) -> Option<AssignmentStatus> {
         let shown = self.board.read();
         let current = shown.current?;
-        let hold_ms = shown.last.iter().find_map(|record| typical_hold_ms(record));
+        let mut records = shown.last.iter();
+        let typical = records.find(|record| !record.is_of_start());
+        let hold_ms = typical.and_then(|record| record.hold_ms);
         Some(AssignmentStatus {
             epoch: current.epoch,
             policy: current.policy,
@@ -95,12 +97,4 @@ impl Admin {
         *known = Some((current.epoch, Arc::clone(&shares)));
         Some(shares)
     }
-}
-
-/// How long proxies took to take over an assignment. At a start they are not
-/// there yet, or on their way back.
-fn typical_hold_ms(record: &Record) -> Option<u64> {
-    let is_of_start = |change: &Change| matches!(change.cause, Cause::First | Cause::Resumed);
-    let hold_ms = record.hold_ms?;
-    (!record.changes.iter().any(is_of_start)).then_some(hold_ms)
 }

@@ -100,7 +100,9 @@ impl Metrics {
             self.by_outcome.get_or_create(&label).inc();
         }
         self.left_behind.inc_by(record.left_behind.len() as u64);
-        if let Some(time) = record.to_zero_misplaced_ms() {
+        if let Some(time) = record.to_zero_misplaced_ms()
+            && !record.is_of_start()
+        {
             self.time.observe(time as f64 / 1000.0);
         }
     }

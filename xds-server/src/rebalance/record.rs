@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::change::Change;
+use super::change::{Cause, Change};
 use super::view::Behind;
 
 /// A rebalance, from its first snapshot on.
@@ -76,6 +76,14 @@ impl Outcome {
 }
 
 impl Record {
+    /// Whether it belongs to a start: proxies are not there yet, or on their way
+    /// back, so its times say nothing.
+    #[must_use]
+    pub fn is_of_start(&self) -> bool {
+        let is_of_start = |change: &Change| matches!(change.cause, Cause::First | Cause::Resumed);
+        self.changes.iter().any(is_of_start)
+    }
+
     /// From the publication until no stream was misplaced, in milliseconds;
     /// only of one that was done.
     #[must_use]

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 
-/// How long proxies may take to come back to a restarted control plane: the
-/// longest pause between two attempts of the bootstraps given here, 3 s, and
-/// some time to connect.
-const RETURN_WAIT: Duration = Duration::from_secs(4);
+/// How long proxies may take to be known to a restarted control plane. Their
+/// VMs report at least every 5 s, also when nothing has changed for them; the
+/// bootstraps given here pause for 3 s at most before they connect again.
+const RETURN_WAIT: Duration = Duration::from_secs(6);
 
 /// How long the machine waits, and how it paces.
 #[derive(Debug, Clone, PartialEq, Eq)]
