@@ -6,14 +6,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use sharding::{Assignment, Member as Entry};
 use yorkies_tests::{
     Cluster, Member, Mode, Session, Settings, TestEnvironment, Traffic, Watchers, equal_weights,
-    keys,
+    eventually, keys,
 };
 
 const STREAMS: usize = 2000;
 const DOCUMENTS: usize = 400;
+
+/// Of both proxies.
+const WORKERS: usize = 4;
 
 /// Documents that are asked for, over and over, while streams are drained.
 const TRAFFIC: usize = 50;
@@ -155,7 +159,39 @@ impl Scene {
             ended.len(),
         );
         println!("{what}: {} of {STREAMS} streams moved", moved.len());
+        self.expect_reported().await?;
         Ok(ended)
+    }
+
+    /// Waits until the filters' reports name every stream once, on the member
+    /// that it is on, and none that is misplaced.
+    async fn expect_reported(&self) -> Result<()> {
+        let mut expected = BTreeMap::<String, u64>::new();
+        for session in self.watchers.open() {
+            *expected.entry(session.member).or_default() += 1;
+        }
+        eventually("every stream reported", async || {
+            let status = self.cluster.control_plane.status().await?;
+            let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+            let mut reported = BTreeMap::new();
+            for member in list(&status["members"]) {
+                let id = member["id"].as_str().unwrap_or_default().to_owned();
+                let open = member["open"].as_u64().unwrap_or_default();
+                reported.extend((open > 0).then_some((id, open)));
+            }
+            let proxies = list(&status["proxies"]);
+            let vms: Vec<_> = proxies
+                .iter()
+                .flat_map(|proxy| list(&proxy["vms"]))
+                .collect();
+            let misplaced = vms.iter().filter(|vm| vm["misplaced"] != 0).count();
+            ensure!(
+                reported == expected && vms.len() == WORKERS && misplaced == 0,
+                "reported are {reported:?}, open {expected:?}, by {vms:?}"
+            );
+            Ok(())
+        })
+        .await
     }
 
     async fn finish(self, members: &[Member]) -> Result<()> {
