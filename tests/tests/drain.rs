@@ -236,7 +236,7 @@ fn exactly_the_streams_that_moved_end_on_release_and_none_before() {
         ensure!(watchers.refusals().is_empty(), "{:?}", watchers.refusals());
         let report = traffic.stop().await?;
         ensure!(report.failures.is_empty(), "{report:?}");
-        scene.expect_stat("prediction_mismatches", 0).await?;
+        scene.expect_stat("drain_stopped", 0).await?;
         expect_told(&scene, moved.len() as u64)
     });
 }
@@ -377,10 +377,12 @@ fn a_wrong_assignment_that_is_held_at_first_ends_nothing() {
         let mut scene = Scene::start(env, &members).await?;
         let watchers = scene.watch(&keys(80)).await?;
         let start = Instant::now();
+        let traffic = Traffic::start(scene.clients[1].clone(), keys(50));
         // What it takes to be sure that all workers have it is evidence enough.
         scene.assign(&swapped, Drain::Hold).await?;
         scene.release(&swapped, 0)?;
         scene.expect_stat("drain_stopped", 2).await?;
+        traffic.stop().await?;
         let sessions = watchers.ended_since(start);
         ensure!(sessions.is_empty(), "{sessions:#?}");
         Ok(())
