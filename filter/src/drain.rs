@@ -69,6 +69,26 @@ struct Seen {
     at: BTreeMap<SocketAddr, u64>,
 }
 
+/// How far a VM is with a rebalance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Epoch of the assignment in use.
+    pub epoch: u64,
+    /// What becomes of streams that moved.
+    pub phase: Phase,
+    /// Whether none is misplaced.
+    pub is_settled: bool,
+}
+
+/// How a configuration comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Comes {
+    /// With another assignment than before.
+    pub is_new: bool,
+    /// To a VM of an older module, which gets no requests any more.
+    pub is_late: bool,
+}
+
 /// A request that is routed by its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Routed {
@@ -153,13 +173,13 @@ impl Drain {
         &self.open
     }
 
-    /// Takes over a configuration; `is_new`: another assignment than before,
-    /// not only another permission to drain.
-    pub fn assign(&mut self, current: &Rc<Current>, is_new: bool, now: Duration) {
-        if is_new {
+    /// Takes over a configuration that `comes` with another assignment, or with
+    /// another permission to drain.
+    pub fn assign(&mut self, current: &Rc<Current>, comes: Comes, now: Duration) {
+        if comes.is_new {
             self.generation = self.generation.wrapping_add(1);
             self.release = None;
-            self.trust.renew();
+            self.trust.renew(!comes.is_late);
             self.wants_call = true;
         }
         self.queue.clear();
@@ -176,29 +196,40 @@ impl Drain {
         self.now = now;
     }
 
-    /// What the control plane is told, but for who tells it; `None` where
-    /// nothing is drained, and where there was no request yet.
+    /// How far it is; `None` where nothing is drained, and where there
+    /// was no request yet.
     #[must_use]
-    pub fn report(&self) -> Option<Report> {
-        let current = self.current.as_ref().filter(|_| self.is_used)?;
-        let roster = current.assignment.as_ref()?.roster();
+    pub fn step(&self) -> Option<Step> {
+        let (current, _) = self.assignment().filter(|_| self.is_used)?;
+        Some(Step {
+            epoch: current.config.epoch,
+            phase: self.phase(),
+            is_settled: self.seen.misplaced == 0,
+        })
+    }
+
+    /// What the control plane is told at that step, but for who tells it.
+    #[must_use]
+    pub fn report(&self, step: Step) -> Report {
+        let roster = self.assignment().map(|(_, assignment)| assignment.roster());
+        let members = roster.map_or(&[][..], |roster| roster.members());
         let on = |address: &SocketAddr| self.seen.at.get(address).copied().filter(|open| *open > 0);
-        let members = roster.members().iter().filter_map(|member| {
+        let members = members.iter().filter_map(|member| {
             Some(MemberStreams {
                 id: member.id.clone(),
                 open: on(&member.address)?,
             })
         });
-        Some(Report {
-            epoch: current.config.epoch,
-            phase: self.phase().into(),
+        Report {
+            epoch: step.epoch,
+            phase: step.phase.into(),
             open: self.seen.open,
             misplaced: self.seen.misplaced,
             drained: self.drained,
             mismatched: self.seen.contradicting,
             members: members.collect(),
             ..Report::default()
-        })
+        }
     }
 
     fn phase(&self) -> Phase {

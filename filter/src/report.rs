@@ -8,6 +8,7 @@ use std::time::Duration;
 use prost::Message;
 use sharding::{REPORTS_SERVICE, Report, SEND_METHOD};
 
+use crate::drain::Step;
 use crate::host::{GrpcCall, Host};
 use crate::metrics::{Counter, Metrics};
 
@@ -27,7 +28,15 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Reports {
     vm: OnceCell<u64>,
     node: OnceCell<String>,
-    last: Option<(Duration, Report)>,
+    last: Option<Told>,
+}
+
+/// The last report.
+#[derive(Debug)]
+struct Told {
+    at: Duration,
+    step: Step,
+    report: Report,
     has_failed: bool,
 }
 
@@ -53,47 +62,47 @@ impl Reports {
             vm: OnceCell::new(),
             node: OnceCell::new(),
             last: None,
-            has_failed: false,
         }
     }
 
-    /// Sends a report to that cluster, if it is due. Nobody waits for the answer.
+    /// Sends the `report` of a VM that is at that step to that cluster, if one is
+    /// due. Nobody waits for the answer.
     pub fn tell(
         &mut self,
         host: &impl Host,
         metrics: &Metrics,
         cluster: &str,
-        report: Report,
-        now: Duration,
+        (step, now): (Step, Duration),
+        report: impl FnOnce() -> Report,
     ) {
+        let last = self.last.as_ref().filter(|last| last.step == step);
+        let since = last.map(|last| now.saturating_sub(last.at));
+        if since.is_some_and(|since| since < SOONEST) {
+            return;
+        }
         let report = Report {
             // The state of a hasher is random, which is all that is random in std.
             vm: *self.vm.get_or_init(|| RandomState::new().hash_one(0)),
             node: self.node(host),
-            ..report
+            ..report()
         };
-        if !self.is_due(&report, now) {
+        let is_old = last.is_some_and(|last| last.report == report && !last.has_failed);
+        if is_old && since.is_some_and(|since| since < LATEST) {
             return;
         }
-        let target = GrpcService {
-            envoy_grpc: Some(EnvoyGrpc {
-                cluster_name: cluster.to_owned(),
-            }),
-        };
-        let sent = host.grpc_call(&GrpcCall {
-            target: &target.encode_to_vec(),
-            service: REPORTS_SERVICE,
-            method: SEND_METHOD,
-            message: &report.encode_to_vec(),
-            timeout: TIMEOUT,
-        });
-        let counter = match sent {
-            Ok(()) => Counter::ReportsSent,
-            Err(_) => Counter::ReportsFailed,
+        let has_failed = !send(host, cluster, &report);
+        let counter = if has_failed {
+            Counter::ReportsFailed
+        } else {
+            Counter::ReportsSent
         };
         metrics.add(counter, 1);
-        self.has_failed = sent.is_err();
-        self.last = Some((now, report));
+        self.last = Some(Told {
+            at: now,
+            step,
+            report,
+            has_failed,
+        });
     }
 
     fn node(&self, host: &impl Host) -> String {
@@ -106,17 +115,22 @@ impl Reports {
         let node = String::from_utf8_lossy(&node).into_owned();
         self.node.get_or_init(|| node).clone()
     }
+}
 
-    fn is_due(&self, report: &Report, now: Duration) -> bool {
-        let Some((when, last)) = &self.last else {
-            return true;
-        };
-        let step = |report: &Report| (report.epoch, report.phase, report.misplaced == 0);
-        let since = now.saturating_sub(*when);
-        step(report) != step(last)
-            || since >= LATEST
-            || (since >= SOONEST && (self.has_failed || report != last))
-    }
+fn send(host: &impl Host, cluster: &str, report: &Report) -> bool {
+    let target = GrpcService {
+        envoy_grpc: Some(EnvoyGrpc {
+            cluster_name: cluster.to_owned(),
+        }),
+    };
+    let sent = host.grpc_call(&GrpcCall {
+        target: &target.encode_to_vec(),
+        service: REPORTS_SERVICE,
+        method: SEND_METHOD,
+        message: &report.encode_to_vec(),
+        timeout: TIMEOUT,
+    });
+    sent.is_ok()
 }
 
 impl Default for Reports {
@@ -150,8 +164,14 @@ mod tests {
 
         fn tell(&mut self, ms: u64, report: &Report) -> Vec<Report> {
             let (host, metrics) = (&self.host, &self.metrics);
-            let now = Duration::from_millis(ms);
-            self.reports.tell(host, metrics, "xds", report.clone(), now);
+            let step = Step {
+                epoch: report.epoch,
+                phase: report.phase(),
+                is_settled: report.misplaced == 0,
+            };
+            let when = (step, Duration::from_millis(ms));
+            let report = || report.clone();
+            self.reports.tell(host, metrics, "xds", when, report);
             let calls = self.host.take_grpc_calls().into_iter();
             calls
                 .map(|call| Report::decode(call.message.as_slice()).unwrap())
@@ -184,10 +204,7 @@ mod tests {
         let other = Teller::new().tell(0, &report(7, Phase::Hold, 3, 1));
         assert_ne!(other[0].vm, first.vm);
 
-        let mut teller = Teller::new();
-        let (host, metrics) = (&teller.host, &teller.metrics);
-        let hold = report(7, Phase::Hold, 3, 1);
-        teller.reports.tell(host, metrics, "xds", hold, TIMEOUT);
+        assert!(send(&teller.host, "xds", first));
         let call = teller.host.take_grpc_calls().remove(0);
         // Field 1 with a message whose field 1 is the name.
         assert_eq!(call.target, b"\x0a\x05\x0a\x03xds");

@@ -99,6 +99,7 @@ impl Files {
             "stat_prefix": "documents",
             "stream_idle_timeout": "0s",
             "delayed_close_timeout": "0.05s",
+            "http2_protocol_options": { "allow_connect": true },
             "http_filters": [
                 {
                     "name": "yorkies",

@@ -45,12 +45,13 @@ impl Trust {
         }
     }
 
-    /// Another assignment is in use.
-    pub fn renew(&mut self) {
+    /// Another assignment is in use. `is_tested`: requests will show whether it
+    /// is right. A VM that gets none any more could wait for that for ever.
+    pub fn renew(&mut self, is_tested: bool) {
         *self = Self {
             state: match self.state {
-                State::Good => State::Good,
-                State::Stopped | State::Probation => State::Probation,
+                State::Stopped | State::Probation if is_tested => State::Probation,
+                _ => State::Good,
             },
             ..Self::new()
         };
@@ -59,26 +60,28 @@ impl Trust {
     /// A unary call under this assignment was answered.
     pub fn call(&mut self, is_right: bool, now: Duration) {
         self.last_call_is_wrong = !is_right;
-        self.weigh(is_right, now);
+        self.weigh(is_right, !is_right, now);
     }
 
     /// A stream under this assignment was answered.
     pub fn stream(&mut self, is_right: bool, now: Duration) {
         self.open_is_wrong |= !is_right;
-        self.weigh(is_right, now);
+        self.weigh(is_right, !is_right, now);
     }
 
     /// All open streams under this assignment were looked at.
     pub fn all(&mut self, some_right: bool, some_wrong: bool, now: Duration) {
         self.open_is_wrong = some_wrong;
-        self.weigh(some_right, now);
+        self.weigh(some_right, some_wrong, now);
     }
 
-    fn weigh(&mut self, is_right: bool, now: Duration) {
-        self.is_proven |= is_right;
+    /// One call that went wrong is a reason to wait for the next. It takes one
+    /// more after the patience, or a stream, to stop.
+    fn weigh(&mut self, some_right: bool, some_wrong: bool, now: Duration) {
+        self.is_proven |= some_right;
         if self.last_call_is_wrong || self.open_is_wrong {
             let since = *self.wrong_since.get_or_insert(now);
-            if now.saturating_sub(since) >= PATIENCE {
+            if some_wrong && now.saturating_sub(since) >= PATIENCE {
                 self.state = State::Stopped;
             }
         } else {
@@ -157,13 +160,32 @@ mod tests {
         let mut trust = Trust::new();
         trust.stream(false, at(0));
         trust.all(false, true, PATIENCE);
-        trust.renew();
+        trust.renew(true);
         trust.all(false, false, PATIENCE * 2);
         assert!(trust.has_stopped() && !trust.is_good());
-        trust.renew();
+        trust.renew(true);
         assert!(trust.has_stopped());
         trust.call(true, PATIENCE * 3);
         assert!(!trust.has_stopped() && trust.is_good());
+    }
+
+    #[test]
+    fn where_no_request_comes_any_more_another_assignment_is_believed() {
+        let mut trust = Trust::new();
+        trust.stream(false, at(0));
+        trust.all(false, true, PATIENCE);
+        trust.renew(false);
+        assert!(trust.is_good());
+    }
+
+    #[test]
+    fn one_wrong_call_pauses_for_as_long_as_there_is_no_other_but_stops_nothing() {
+        let mut trust = Trust::new();
+        trust.call(false, at(0));
+        trust.all(false, false, PATIENCE * 9);
+        assert!(!trust.is_good() && !trust.has_stopped());
+        trust.call(false, PATIENCE * 10);
+        assert!(trust.has_stopped());
     }
 
     #[test]
@@ -171,7 +193,7 @@ mod tests {
         let mut trust = Trust::new();
         trust.stream(false, at(0));
         trust.call(false, at(0));
-        trust.renew();
+        trust.renew(true);
         assert!(trust.is_good());
     }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use sharding::{Decoded, Drain, FilterConfig};
 
 use super::{Configured, Current, Vm};
+use crate::drain::Comes;
 use crate::handover::{Head, publish};
 use crate::host::{Host, LogLevel};
 use crate::metrics::Counter;
@@ -37,7 +38,7 @@ impl Vm {
         self.handover.configured();
         let internal = decoded.config.internal;
         let head = Head::of(&decoded.config);
-        self.replace(host, root, decoded.config);
+        self.replace(host, root, decoded.config, false);
         if let Ok(json) = json {
             self.note(publish(host, head, &json));
         }
@@ -59,7 +60,7 @@ impl Vm {
             Ok(Some((head, json))) => {
                 let read = FilterConfig::from_json(&json).map_err(|error| error.to_string());
                 match self.accept(host, read) {
-                    Some(decoded) => self.replace(host, root, decoded.config),
+                    Some(decoded) => self.replace(host, root, decoded.config, true),
                     None => self.handover.refuse(head),
                 }
             }
@@ -95,7 +96,8 @@ impl Vm {
         Some(decoded)
     }
 
-    fn replace(&self, host: &impl Host, root: u32, config: FilterConfig) {
+    /// `is_late`: it was meant for VMs of a newer module.
+    fn replace(&self, host: &impl Host, root: u32, config: FilterConfig, is_late: bool) {
         let before = self.current();
         if let Some(before) = &before
             && config.epoch < before.config.epoch
@@ -137,6 +139,6 @@ impl Vm {
         );
         let current = Rc::new(Current::new(config, before.as_deref()));
         *self.current.borrow_mut() = Some(Rc::clone(&current));
-        self.assigned(host, root, &current, is_new);
+        self.assigned(host, root, &current, Comes { is_new, is_late });
     }
 }

@@ -3,8 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use sharding::Report;
+
 use super::{Current, Vm};
-use crate::drain::Routed;
+use crate::drain::{Comes, Routed};
 use crate::host::Host;
 
 impl Vm {
@@ -38,12 +40,12 @@ impl Vm {
         host: &impl Host,
         root: u32,
         current: &Rc<Current>,
-        is_new: bool,
+        comes: Comes,
     ) {
         // Without a clock an assignment counts all the same.
         let now = self.now(host);
         let now = now.unwrap_or_else(|| self.drain.borrow().now());
-        self.drain.borrow_mut().assign(current, is_new, now);
+        self.drain.borrow_mut().assign(current, comes, now);
         let wait = self.round(host, root, now, true);
         if let Some(wait) = wait.filter(|wait| *wait < self.period.get()) {
             self.pace(host, wait);
@@ -66,11 +68,14 @@ impl Vm {
             .as_ref()
             .and_then(|current| current.config.report_to.as_ref());
         if let Some(report_to) = report_to
-            && let Some(mut report) = drain.report()
+            && let Some(step) = drain.step()
         {
-            report.refused = self.refused.get();
+            let report = || Report {
+                refused: self.refused.get(),
+                ..drain.report(step)
+            };
             let mut reports = self.reports.borrow_mut();
-            reports.tell(host, &self.metrics, report_to, report, now);
+            reports.tell(host, &self.metrics, report_to, (step, now), report);
         }
         wait
     }

@@ -27,6 +27,23 @@ fn streams_of_an_older_module_end_too() {
 }
 
 #[test]
+fn an_older_module_that_has_stopped_drains_under_the_next_assignment() {
+    let scene = Scene::new("a");
+    let _streams = scene.watches(2);
+    let mut wrong = scene.send(10, WATCH, "p/d");
+    scene.goes_to(10, "c", "127.0.0.1:9");
+    scene.answer(10, &mut wrong);
+    for _ in 0..5 {
+        scene.tick(SECOND);
+    }
+    assert_eq!(scene.host.gauge("yorkies.drain_stopped"), 1);
+    let _newer = newer(&scene, 2, "b", AT_ONCE);
+    scene.tick(SECOND);
+    scene.tick(SECOND);
+    assert_eq!(scene.resets(), [10, 100, 101]);
+}
+
+#[test]
 fn a_format_that_it_cannot_read_is_refused_and_told_once() {
     let scene = Scene::new("ab");
     let _streams = scene.watches(3);
