@@ -105,6 +105,11 @@ impl Reports {
         });
     }
 
+    /// The next report is due at once.
+    pub fn forget(&mut self) {
+        self.last = None;
+    }
+
     fn node(&self, host: &impl Host) -> String {
         if let Some(node) = self.node.get() {
             return node.clone();

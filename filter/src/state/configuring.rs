@@ -110,6 +110,7 @@ impl Vm {
                     config.epoch, before.epoch
                 ),
             );
+            self.tell_again(host, root);
             return;
         }
         self.metrics.add(Counter::ConfigUpdates, 1);

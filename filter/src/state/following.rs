@@ -80,6 +80,15 @@ impl Vm {
         wait
     }
 
+    /// The control plane does not know the epoch in use, or it would not send a
+    /// lower one.
+    pub(super) fn tell_again(&self, host: &impl Host, root: u32) {
+        self.reports.borrow_mut().forget();
+        if let Some(now) = self.now(host) {
+            self.round(host, root, now, false);
+        }
+    }
+
     /// The time, if the host tells it.
     pub(super) fn now(&self, host: &impl Host) -> Option<Duration> {
         let now = host.monotonic_time();

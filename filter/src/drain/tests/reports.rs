@@ -98,3 +98,13 @@ fn without_a_control_plane_to_tell_nothing_is_told() {
     scene.tick(SECOND);
     assert_eq!(scene.reports(), []);
 }
+
+#[test]
+fn whoever_sends_a_lower_epoch_is_told_the_one_in_use_at_once() {
+    let scene = Scene::new("a");
+    let _streams = scene.watches(3);
+    scene.assign(7, "a", AT_ONCE);
+    assert_eq!(scene.reported(), (7, Phase::Released, 3, 0));
+    scene.assign(6, "b", AT_ONCE);
+    assert_eq!(scene.reported(), (7, Phase::Released, 3, 0));
+}
