@@ -11,6 +11,7 @@
     reason = "every error here has one meaning: the test has failed"
 )]
 
+mod answer;
 mod artifacts;
 mod client;
 mod control_plane;
@@ -24,11 +25,13 @@ mod normalize;
 mod patience;
 mod prediction;
 mod process;
+mod refusal;
 mod router;
 mod rpc;
 mod scratch;
 mod traffic;
 
+pub use answer::{Answer, document_id};
 pub use artifacts::{
     document_server_binary, envoy_binary, filter_module, workspace, xds_server_binary,
 };
@@ -38,12 +41,13 @@ pub use document_server::{DocumentServer, DocumentStore};
 pub use environment::TestEnvironment;
 pub use envoy::{Admin, Envoy, Mode, run_envoy};
 pub use log::LogLine;
-pub use member::{Answer, Member};
+pub use member::Member;
 pub use members_file::MembersFile;
 pub use normalize::{comparable_clusters, comparable_dump};
 pub use patience::{eventually, patience};
 pub use prediction::{assignment, equal_weights, expect_hosts, expect_owners, keys, settled};
 pub use process::Process;
+pub use refusal::Refusal;
 pub use router::Router;
 pub use rpc::Rpc;
 pub use scratch::Scratch;
