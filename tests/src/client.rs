@@ -117,6 +117,12 @@ impl Request {
             .unwrap_or_default()
     }
 
+    /// Its body.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        &self.body
+    }
+
     fn to(&self, address: SocketAddr) -> Result<http::Request<Full<Bytes>>> {
         let uri = Uri::try_from(format!("http://{address}{}", self.path))?;
         let mut request = http::Request::new(Full::new(self.body.clone()));

@@ -2,6 +2,7 @@
 
 mod admin;
 mod health;
+mod memory;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use crate::{Client, Process, Protocol, eventually};
 
 pub use admin::Admin;
 use health::Served;
+pub use memory::Memory;
 
 /// Enough workers that they can disagree.
 const WORKERS: &str = "2";
@@ -154,6 +156,11 @@ impl Envoy {
     pub async fn id(&self) -> Result<u32> {
         let process = self.inner.process.lock().await;
         Ok(process.as_ref().context("this Envoy is down")?.id())
+    }
+
+    /// How much memory it has.
+    pub async fn memory(&self) -> Result<Memory> {
+        Memory::of(&self.admin()?, self.id().await?).await
     }
 
     /// What it has logged since its last start.

@@ -39,7 +39,7 @@ pub use client::{Client, Protocol, Reply, Request};
 pub use control_plane::{ControlPlane, Settings, run_xds_server};
 pub use document_server::{DocumentServer, DocumentStore};
 pub use environment::TestEnvironment;
-pub use envoy::{Admin, Envoy, Mode, run_envoy};
+pub use envoy::{Admin, Envoy, Memory, Mode, run_envoy};
 pub use log::LogLine;
 pub use member::Member;
 pub use members_file::MembersFile;
