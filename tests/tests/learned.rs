@@ -6,9 +6,10 @@ use document_server::api;
 use http::Method;
 use prost::Message;
 use serde_json::{Value, json};
-use sharding::API_KEY;
+use sharding::{API_KEY, Kind};
 use yorkies_tests::{
-    Client, Documents, Mode, Protocol, Reply, Request, Settings, TestEnvironment, eventually,
+    Client, Documents, Mode, Protocol, Reply, Request, Router, Rpc, Settings, TestEnvironment,
+    document_id, equal_weights, eventually,
 };
 
 const PROJECT: &str = "abcdefghij0123456789AB";
@@ -117,6 +118,51 @@ async fn watch_over_grpc(client: &Client, watch: &api::WatchDocumentRequest) -> 
         .context("nobody serves the watch")?
         .to_str()?
         .to_owned())
+}
+
+#[test]
+fn ids_are_learned_from_compressed_answers_too() {
+    TestEnvironment::run(async |env| {
+        let members = env.members(3).await?;
+        let settings = Settings::default();
+        let router = Router::start(env, settings, Mode::Delta, equal_weights(&members)).await?;
+        let (key, id) = (
+            "change_pack=2.document_key=1".parse()?,
+            "document_id=2".parse()?,
+        );
+        for rpc in Rpc::ALL {
+            let document = format!("zipped-by-{rpc:?}");
+            let expected = format!("{PROJECT}/{document}");
+            let attach = rpc
+                .call(
+                    &format!("{SERVICE}/AttachDocument"),
+                    Kind::Unary,
+                    &[(&key, &document)],
+                )?
+                .header(API_KEY, PROJECT)?
+                .header("accept-encoding", "gzip")?
+                .header("grpc-accept-encoding", "gzip")?;
+            let reply = router.h2c.send(&attach).await?;
+            reply.answer()?;
+            let encodings =
+                ["content-encoding", "grpc-encoding"].map(|name| reply.header(name).ok());
+            ensure!(
+                encodings.contains(&Some("gzip")),
+                "not compressed: {reply:?}"
+            );
+
+            let list = format!("{SERVICE}/ListRevisions");
+            let given = document_id(&expected);
+            let list = rpc.call(&list, Kind::Unary, &[(&id, &given)])?;
+            let answer = router
+                .http1
+                .send(&list.header(API_KEY, PROJECT)?)
+                .await?
+                .answer()?;
+            ensure!(answer.key()? == expected, "{rpc:?}: {answer:?}");
+        }
+        Ok(())
+    });
 }
 
 #[test]
