@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use tokio::sync::Mutex;
 
 use crate::artifacts::envoy_binary;
@@ -161,6 +162,25 @@ impl Envoy {
     /// How much memory it has.
     pub async fn memory(&self) -> Result<Memory> {
         Memory::of(&self.admin()?, self.id().await?).await
+    }
+
+    /// Stops it where it is: the kernel gathers what is sent to it, until
+    /// [`Envoy::resume`].
+    pub async fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP).await
+    }
+
+    /// Lets it go on after [`Envoy::pause`].
+    pub async fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT).await
+    }
+
+    async fn signal(&self, signal: Signal) -> Result<()> {
+        let process = self.inner.process.lock().await;
+        process
+            .as_ref()
+            .context("this Envoy is down")?
+            .signal(signal)
     }
 
     /// What it has logged since its last start.
