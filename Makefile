@@ -10,7 +10,7 @@ ENVOYS      := 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check audit bench bench-filter build filter toolchain envoy node clean
+.PHONY: help demo up test matrix check audit bench bench-filter build filter toolchain envoy node python clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,10 +23,10 @@ demo: toolchain envoy ## Route documents through a real Envoy, add a server, sho
 up: toolchain envoy ## The same, kept running until Ctrl-C
 	@cargo run -q -p yorkies-tests --bin demo -- --keep
 
-test: toolchain envoy node ## All tests, the end-to-end ones on a real Envoy
+test: toolchain envoy node python ## All tests, the end-to-end ones on a real Envoy
 	cargo test --workspace
 
-matrix: toolchain node ## The end-to-end tests on every supported Envoy
+matrix: toolchain node python ## The end-to-end tests on every supported Envoy
 	@for version in $(ENVOYS); do \
 	  echo "Envoy $$version"; \
 	  ENVOY_VERSION=$$version cargo test $(E2E) || exit 1; \
@@ -73,6 +73,9 @@ envoy:
 node:
 	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
 	  || { echo "Node.js 20 or later with npm is missing: see https://nodejs.org"; exit 1; }
+
+python:
+	@python3 -m pip --version >/dev/null 2>&1 || { echo "python3 with pip is missing: apt-get install python3-pip"; exit 1; }
 
 clean: ## Remove everything that was built
 	cargo clean

@@ -108,6 +108,21 @@ impl Request {
         self
     }
 
+    /// Its content type, empty if it has none.
+    #[must_use]
+    pub fn content_type(&self) -> &str {
+        let value = self.headers.get(http::header::CONTENT_TYPE);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        &self.body
+    }
+
     fn to(&self, address: SocketAddr) -> Result<http::Request<Full<Bytes>>> {
         let uri = Uri::try_from(format!("http://{address}{}", self.path))?;
         let mut request = http::Request::new(Full::new(self.body.clone()));
@@ -127,7 +142,8 @@ impl Reply {
     pub fn answer(&self) -> Result<Answer> {
         let text = String::from_utf8_lossy(&self.body);
         ensure!(self.status == StatusCode::OK, "{}: {text}", self.status);
-        serde_json::from_str(&text).with_context(|| format!("no member answers so: {text}"))
+        Answer::read(&self.headers, &self.body)
+            .with_context(|| format!("no member answers so: {self:?}"))
     }
 
     /// The value of a header that must be there.

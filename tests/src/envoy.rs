@@ -2,6 +2,7 @@
 
 mod admin;
 mod health;
+mod memory;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use tokio::sync::Mutex;
 
 use crate::artifacts::envoy_binary;
@@ -19,6 +21,7 @@ use crate::{Client, Process, Protocol, eventually};
 
 pub use admin::Admin;
 use health::Served;
+pub use memory::Memory;
 
 /// Enough workers that they can disagree.
 const WORKERS: &str = "2";
@@ -154,6 +157,30 @@ impl Envoy {
     pub async fn id(&self) -> Result<u32> {
         let process = self.inner.process.lock().await;
         Ok(process.as_ref().context("this Envoy is down")?.id())
+    }
+
+    /// How much memory it has.
+    pub async fn memory(&self) -> Result<Memory> {
+        Memory::of(&self.admin()?, self.id().await?).await
+    }
+
+    /// Stops it where it is: the kernel gathers what is sent to it, until
+    /// [`Envoy::resume`].
+    pub async fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP).await
+    }
+
+    /// Lets it go on after [`Envoy::pause`].
+    pub async fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT).await
+    }
+
+    async fn signal(&self, signal: Signal) -> Result<()> {
+        let process = self.inner.process.lock().await;
+        process
+            .as_ref()
+            .context("this Envoy is down")?
+            .signal(signal)
     }
 
     /// What it has logged since its last start.

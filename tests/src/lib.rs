@@ -11,14 +11,17 @@
     reason = "every error here has one meaning: the test has failed"
 )]
 
+mod answer;
 mod artifacts;
 mod client;
 mod cluster;
 mod control_plane;
 mod document_server;
+mod documents;
 mod environment;
 mod envoy;
 mod files;
+mod grpc_client;
 mod log;
 mod member;
 mod members_file;
@@ -26,6 +29,7 @@ mod normalize;
 mod patience;
 mod prediction;
 mod process;
+mod refusal;
 mod report_sink;
 mod router;
 mod rpc;
@@ -33,6 +37,7 @@ mod scratch;
 mod traffic;
 mod watchers;
 
+pub use answer::{Answer, document_id};
 pub use artifacts::{
     document_server_binary, envoy_binary, filter_module, workspace, xds_server_binary,
 };
@@ -40,16 +45,19 @@ pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Settings, run_xds_server};
 pub use document_server::{DocumentServer, DocumentStore};
+pub use documents::Documents;
 pub use environment::TestEnvironment;
-pub use envoy::{Admin, Envoy, Mode, run_envoy};
+pub use envoy::{Admin, Envoy, Memory, Mode, run_envoy};
 pub use files::Files;
+pub use grpc_client::{GrpcClient, GrpcReply};
 pub use log::LogLine;
-pub use member::{Answer, Arrival, Member, STAY_OPEN, STAY_SILENT};
+pub use member::{Arrival, Member, STAY_OPEN, STAY_SILENT};
 pub use members_file::MembersFile;
 pub use normalize::{comparable_clusters, comparable_dump};
 pub use patience::{eventually, patience};
 pub use prediction::{assignment, equal_weights, expect_hosts, expect_owners, keys, settled};
 pub use process::Process;
+pub use refusal::Refusal;
 pub use report_sink::ReportSink;
 pub use router::Router;
 pub use rpc::Rpc;

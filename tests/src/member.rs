@@ -8,23 +8,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use serde::{Deserialize, Serialize};
-use sharding::{SHARD_EPOCH, SHARD_KEY, SHARD_OWNER};
+use sharding::SHARD_EPOCH;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::StreamExt;
 
 pub use arrivals::Arrival;
 use arrivals::{Arrivals, OpenStream};
+
+use crate::Answer;
+use crate::answer::Written;
 
 /// With this header a response starts with an [`Answer`] as elsewhere, and does
 /// not end: like a watch while nobody edits.
@@ -33,29 +35,18 @@ pub const STAY_OPEN: &str = "x-stay-open";
 /// With this header there is no response at all.
 pub const STAY_SILENT: &str = "x-stay-silent";
 
+/// Answered in the caller's protocol, with id and key of the document.
+const ATTACH: &str = "/yorkie.v1.YorkieService/AttachDocument";
+
 /// A server in the test's own process, for HTTP/1.1 and HTTP/2 without TLS. It
-/// answers every request with an [`Answer`], after which a response
-/// stays open if it shall, and echoes what comes over an upgraded connection.
+/// answers every request with an [`Answer`], after which a response stays open
+/// if it shall, and echoes what comes over an upgraded connection.
+/// `AttachDocument` it answers as Yorkie does, with the [`Answer`] beside it.
 /// A handle: it serves until it is stopped or the test ends.
 #[derive(Debug, Clone)]
 pub struct Member {
     state: Arc<State>,
     serving: AbortHandle,
-}
-
-/// What a member answers: who it is and the request as it arrived there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// Id of the member that answers.
-    pub member: String,
-    /// Address at which it answers.
-    pub address: SocketAddr,
-    /// Method of the request.
-    pub method: String,
-    /// Its path and query.
-    pub path: String,
-    /// Its headers, in order, as text.
-    pub headers: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -120,40 +111,6 @@ impl Member {
     #[must_use]
     pub fn epoch_went_back(&self) -> bool {
         self.state.epoch_went_back.load(Ordering::Relaxed)
-    }
-}
-
-impl Answer {
-    /// All values of a header.
-    #[must_use]
-    pub fn all(&self, name: &str) -> Vec<&str> {
-        let named = self.headers.iter().filter(|(other, _)| other == name);
-        named.map(|(_, value)| value.as_str()).collect()
-    }
-
-    /// The value of a header that must be there exactly once.
-    pub fn only(&self, name: &str) -> Result<&str> {
-        match self.all(name)[..] {
-            [value] => Ok(value),
-            ref values => anyhow::bail!("expected one {name}, the member got {values:?}"),
-        }
-    }
-
-    /// The shard key.
-    pub fn key(&self) -> Result<&str> {
-        self.only(SHARD_KEY)
-    }
-
-    /// The epoch under which the request was routed.
-    pub fn epoch(&self) -> Result<u64> {
-        let text = self.only(SHARD_EPOCH)?;
-        text.parse()
-            .with_context(|| format!("{SHARD_EPOCH} is {text:?}"))
-    }
-
-    /// The owner that the router expects.
-    pub fn owner(&self) -> Result<&str> {
-        self.only(SHARD_OWNER)
     }
 }
 
@@ -247,19 +204,30 @@ async fn answer(
     if head.headers.contains_key(STAY_SILENT) {
         std::future::pending::<()>().await;
     }
-    let json = Bytes::from(serde_json::to_vec(&answer)?);
-    let body = if head.headers.contains_key(STAY_OPEN) {
-        let first = tokio_stream::once(Ok(Frame::data(json)));
-        let rest = tokio_stream::pending().map(move |frame| {
-            // Owned by the body, and dropped with it.
-            let _ = &stream;
-            frame
-        });
-        StreamBody::new(first.chain(rest)).boxed_unsync()
+    let written = if head.uri.path() == ATTACH {
+        Written::attached(&answer, &head.headers)?
     } else {
-        Full::from(json).boxed_unsync()
+        Written::plain(&answer)?
     };
-    let response = response.header(header::CONTENT_TYPE, "application/json");
+    for (name, value) in written.headers {
+        response = response.header(name, value);
+    }
+    let first = tokio_stream::once(Ok(Frame::data(written.body)));
+    let body = match written.trailers {
+        _ if head.headers.contains_key(STAY_OPEN) => {
+            let rest = tokio_stream::pending().map(move |frame| {
+                // Owned by the body, and dropped with it.
+                let _ = &stream;
+                frame
+            });
+            StreamBody::new(first.chain(rest)).boxed_unsync()
+        }
+        Some(trailers) => {
+            let last = tokio_stream::once(Ok(Frame::trailers(trailers)));
+            StreamBody::new(first.chain(last)).boxed_unsync()
+        }
+        None => StreamBody::new(first).boxed_unsync(),
+    };
     Ok(response.body(body)?)
 }
 

@@ -30,7 +30,7 @@ fn whatever_flaps_it_converges_and_ends_no_stream_without_need() {
     thread::scope(|scope| {
         for part in 0..AT_ONCE {
             scope.spawn(move || {
-                flap_all(part * SEQUENCES / AT_ONCE..(part + 1) * SEQUENCES / AT_ONCE)
+                flap_all(part * SEQUENCES / AT_ONCE..(part + 1) * SEQUENCES / AT_ONCE);
             });
         }
     });

@@ -6,54 +6,32 @@ use document_server::api;
 use http::Method;
 use prost::Message;
 use serde_json::{Value, json};
-use sharding::{API_KEY, Assignment, Policy, Roster};
+use sharding::{API_KEY, Kind};
 use yorkies_tests::{
-    Client, ControlPlane, DocumentServer, DocumentStore, Envoy, Mode, Protocol, Reply, Request,
-    Settings, TestEnvironment, assignment, eventually,
+    Client, Documents, Mode, Protocol, Reply, Request, Router, Rpc, Settings, TestEnvironment,
+    document_id, equal_weights, eventually,
 };
 
 const PROJECT: &str = "abcdefghij0123456789AB";
 const SERVICE: &str = "/yorkie.v1.YorkieService";
 
-/// Three document servers, the router before them, and clients that name no
-/// key in a header.
+/// Document servers behind a router, and a client that names no key in a header.
 struct Scene {
-    _servers: Vec<DocumentServer>,
-    _store: DocumentStore,
-    _control_plane: ControlPlane,
-    expected: Assignment,
-    envoy: Envoy,
+    documents: Documents,
     client: Client,
 }
 
 impl Scene {
     async fn start(env: &mut TestEnvironment) -> Result<Self> {
-        let folder = env.folder().to_owned();
-        let store = DocumentStore::start(&folder).await?;
-        let mut servers = Vec::new();
-        for number in 0..3 {
-            servers
-                .push(DocumentServer::start(&folder, &format!("yorkie-{number}"), &store).await?);
-        }
-        let entries: Vec<_> = servers.iter().map(|server| server.entry(1)).collect();
-        let control_plane = env.control_plane(Settings::default()).await?;
-        let roster = Roster::new(entries.clone())?;
-        control_plane.members().replace(&roster)?;
-        let envoy = env.envoy(&control_plane, Mode::Delta).await?;
+        let documents = Documents::start(env, Settings::default(), Mode::Delta).await?;
         Ok(Self {
-            _servers: servers,
-            _store: store,
-            _control_plane: control_plane,
-            expected: assignment(Policy::default(), entries)?,
-            client: envoy.client(Protocol::H2c).await?,
-            envoy,
+            client: documents.envoy.client(Protocol::H2c).await?,
+            documents,
         })
     }
 
     fn owner(&self, document: &str) -> Result<&str> {
-        let key = format!("{PROJECT}/{document}");
-        let owner = self.expected.owner(key.as_bytes()).context("no member")?;
-        Ok(&owner.member.id)
+        self.documents.owner(&format!("{PROJECT}/{document}"))
     }
 
     async fn call(&self, method: &str, message: &Value) -> Result<Reply> {
@@ -116,7 +94,7 @@ fn a_call_by_id_reaches_the_owner_of_the_document_that_was_attached() {
         }
         let part = format!(" key={PROJECT}/learned-note-11 note=source:learned,inspected:");
         eventually("in the access log", async || {
-            let log = scene.envoy.log().await?;
+            let log = scene.documents.envoy.log().await?;
             let lines = log.lines().filter(|line| line.contains(&part)).count();
             // A watch is only written down when it ends.
             ensure!(lines >= 6, "{lines} lines have {part:?}: {log}");
@@ -140,6 +118,51 @@ async fn watch_over_grpc(client: &Client, watch: &api::WatchDocumentRequest) -> 
         .context("nobody serves the watch")?
         .to_str()?
         .to_owned())
+}
+
+#[test]
+fn ids_are_learned_from_compressed_answers_too() {
+    TestEnvironment::run(async |env| {
+        let members = env.members(3).await?;
+        let settings = Settings::default();
+        let router = Router::start(env, settings, Mode::Delta, equal_weights(&members)).await?;
+        let (key, id) = (
+            "change_pack=2.document_key=1".parse()?,
+            "document_id=2".parse()?,
+        );
+        for rpc in Rpc::ALL {
+            let document = format!("zipped-by-{rpc:?}");
+            let expected = format!("{PROJECT}/{document}");
+            let attach = rpc
+                .call(
+                    &format!("{SERVICE}/AttachDocument"),
+                    Kind::Unary,
+                    &[(&key, &document)],
+                )?
+                .header(API_KEY, PROJECT)?
+                .header("accept-encoding", "gzip")?
+                .header("grpc-accept-encoding", "gzip")?;
+            let reply = router.h2c.send(&attach).await?;
+            reply.answer()?;
+            let encodings =
+                ["content-encoding", "grpc-encoding"].map(|name| reply.header(name).ok());
+            ensure!(
+                encodings.contains(&Some("gzip")),
+                "not compressed: {reply:?}"
+            );
+
+            let list = format!("{SERVICE}/ListRevisions");
+            let given = document_id(&expected);
+            let list = rpc.call(&list, Kind::Unary, &[(&id, &given)])?;
+            let answer = router
+                .http1
+                .send(&list.header(API_KEY, PROJECT)?)
+                .await?
+                .answer()?;
+            ensure!(answer.key()? == expected, "{rpc:?}: {answer:?}");
+        }
+        Ok(())
+    });
 }
 
 #[test]

@@ -409,6 +409,10 @@ fn of_the_routes() -> Demands {
         { "header": { "header_name": "x-shard-key" }, "terminal": true }
     ]);
     vec![
+        (
+            "/request_body_buffer_limit",
+            json!((2 * 1024 * 1024).to_string()),
+        ),
         ("/domains", json!(["*"])),
         (
             "/routes/0/match",

@@ -159,6 +159,7 @@ mod tests {
     use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
     use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
     use envoy_types::pb::envoy::config::listener::v3::Listener;
+    use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
     use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
     use envoy_types::pb::google::protobuf::StringValue;
     use sharding::{Decoded, Member, Roster};
@@ -269,6 +270,9 @@ mod tests {
         let listener: Listener = decode(&snapshot(&config), ResourceType::Listener, LISTENER);
         let limit = listener.per_connection_buffer_limit_bytes.unwrap().value;
         assert_eq!(limit, 2_000_000);
+        let routes: RouteConfiguration = decode(&snapshot(&config), ResourceType::Routes, LISTENER);
+        let limit = routes.virtual_hosts[0].request_body_buffer_limit.unwrap();
+        assert_eq!(limit.value, 4_000_000);
     }
 
     fn filter_config(config: &Config, name: &str) -> Decoded {

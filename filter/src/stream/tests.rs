@@ -8,6 +8,7 @@ use crate::rpc::Reply;
 mod anything;
 mod bugs;
 mod call;
+mod corpus;
 mod matrix;
 mod messages;
 mod notes;

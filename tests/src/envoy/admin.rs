@@ -45,6 +45,18 @@ impl Admin {
         serde_json::from_str(&self.get(path).await?).with_context(|| format!("{path} is no JSON"))
     }
 
+    /// Major and minor version.
+    pub async fn version(&self) -> Result<(u32, u32)> {
+        let info = self.json("/server_info").await?;
+        let version = info["version"].as_str().unwrap_or_default();
+        let numbers = version.split('/').nth(1).unwrap_or_default();
+        let mut numbers = numbers.split('.').map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+            _ => anyhow::bail!("no version: {version:?}"),
+        }
+    }
+
     /// Whether it is ready to serve.
     pub async fn ready(&self) -> Result<()> {
         self.get("/ready").await.map(drop)

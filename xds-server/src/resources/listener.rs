@@ -48,6 +48,13 @@ const LEAST_BUFFER: u32 = 1024 * 1024;
 /// The most that HTTP/2 allows on a connection (RFC 9113, 5.1.1).
 const MAX_STREAMS: u32 = (1 << 31) - 1;
 
+/// How many bytes of a connection Envoy takes in at once. A body waits in its
+/// buffer while the filter reads it. With this much room the filter says that
+/// it is too large, in the caller's protocol, before Envoy does with a bare 413.
+pub(super) fn read_limit(max_body: u32) -> u32 {
+    max_body.saturating_mul(2).max(LEAST_BUFFER)
+}
+
 pub(super) fn listener(config: &config::Listener, max_body: u32) -> Listener {
     Listener {
         name: LISTENER.to_owned(),
@@ -63,11 +70,7 @@ pub(super) fn listener(config: &config::Listener, max_body: u32) -> Listener {
             ..FilterChain::default()
         }],
         socket_options: tcp_keepalive(),
-        // A body waits in Envoy's buffer while the filter reads it. With this much room the filter says that it is too
-        // large, in the caller's protocol, before Envoy does with a bare 413.
-        per_connection_buffer_limit_bytes: Some(u32_value(
-            max_body.saturating_mul(2).max(LEAST_BUFFER),
-        )),
+        per_connection_buffer_limit_bytes: Some(u32_value(read_limit(max_body))),
         ..Listener::default()
     }
 }

@@ -18,7 +18,8 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 use sharding::{SHARD_EPOCH, SHARD_KEY};
 
-use super::{LISTENER, any, bool_value, duration, u32_value};
+use super::listener::read_limit;
+use super::{LISTENER, any, bool_value, duration, u32_value, u64_value};
 use crate::config::{Config, Cors};
 
 const CORS_FILTER: &str = "envoy.filters.http.cors";
@@ -58,6 +59,7 @@ pub(super) fn routes(config: &Config) -> RouteConfiguration {
             name: LISTENER.to_owned(),
             domains: vec!["*".to_owned()],
             routes: vec![keyed, any_member, unroutable()],
+            request_body_buffer_limit: Some(u64_value(body_limit(config.max_body))),
             typed_per_filter_config: HashMap::from([(
                 CORS_FILTER.to_owned(),
                 any(&cors(&config.cors)),
@@ -66,6 +68,13 @@ pub(super) fn routes(config: &Config) -> RouteConfiguration {
         }],
         ..RouteConfiguration::default()
     }
+}
+
+/// How much of a body may wait. On HTTP/1.1 one read can bring as much as Envoy
+/// takes in at once, and that is added to what waits before the filter sees it.
+/// (Envoy 1.36 knows this limit too late, in its router.)
+fn body_limit(max_body: u32) -> u64 {
+    2 * u64::from(read_limit(max_body))
 }
 
 fn member_route(name: &str, present: &[&str], cluster: &str, hash: Vec<HashPolicy>) -> Route {

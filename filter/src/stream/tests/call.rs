@@ -98,6 +98,7 @@ pub(super) fn field(text: &str) -> FieldPath {
 /// A request on its way.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
+    pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) headers: Vec<(&'a str, Vec<u8>)>,
     pub(super) chunks: Vec<Vec<u8>>,
@@ -108,6 +109,7 @@ impl<'a> Call<'a> {
     pub(super) fn new(path: &'a str, headers: &[(&'a str, &str)]) -> Self {
         let headers = headers.iter();
         Self {
+            method: "POST",
             path,
             headers: headers
                 .map(|(name, value)| (*name, value.as_bytes().to_vec()))
@@ -154,7 +156,7 @@ impl Router {
     /// Sends a call piece by piece, as Envoy would.
     pub(super) fn stream(&self, call: &Call<'_>) -> (Stream, Outcome) {
         let mut headers = vec![
-            (":method", b"POST".to_vec()),
+            (":method", call.method.as_bytes().to_vec()),
             (":path", call.path.as_bytes().to_vec()),
         ];
         headers.extend(call.headers.iter().cloned());
@@ -174,6 +176,8 @@ impl Router {
                 chunk.len()
             };
             flow = stream.request_body(&self.vm, &self.host, size, is_end);
+            let limit = self.vm.current().unwrap().config.max_body as usize;
+            assert!(flow != Flow::Wait || size <= limit, "{size} bytes wait");
         }
         let outcome = match flow {
             Flow::Continue => {
