@@ -22,6 +22,12 @@ impl Behind {
     /// Both.
     pub(crate) const ALL: [Self; 2] = [Self::Answer, Self::Member];
 
+    /// Whether the variant works there.
+    #[must_use]
+    pub(crate) fn can_have(self, variant: &Variant) -> bool {
+        self == Self::Member || !variant.needs_body
+    }
+
     /// As in the table.
     #[must_use]
     pub(crate) fn title(self) -> &'static str {

@@ -109,7 +109,7 @@ async fn places<'a>(envoy: &mut Envoy, variants: &'a [Variant]) -> Result<Vec<Pl
     let listeners = envoy.listeners().await?;
     let mut places = Vec::new();
     for behind in Behind::ALL {
-        for variant in variants {
+        for variant in variants.iter().filter(|variant| behind.can_have(variant)) {
             let name = listener_name(variant, behind);
             let address = listeners.get(&name);
             let address = address.with_context(|| format!("no listener {name:?}"))?;

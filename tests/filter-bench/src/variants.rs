@@ -12,7 +12,8 @@ use sharding::{API_KEY, FORMAT, SHARD_KEY};
 pub(crate) const MEMBERS: u16 = 5;
 /// Documents that are asked for in turn.
 const DOCUMENTS: u32 = 512;
-const BODY_BYTES: usize = 200;
+/// Of the changes of a message: as much as an SDK sends for a few keystrokes.
+const CHANGES_BYTES: usize = 600;
 
 /// The header path's work in Lua, but for the owner: Lua would need the table.
 const LUA: &str = r#"
@@ -43,6 +44,8 @@ pub(crate) struct Variant {
     pub(crate) filter: Filter,
     /// Makes the nth request to it, with or without a body.
     pub(crate) request: fn(u32, bool) -> http::Result<Request<Full<Bytes>>>,
+    /// Whether there has to be a body: the key is in it.
+    pub(crate) needs_body: bool,
     /// Whether requests have to arrive annotated: so it did its work.
     pub(crate) annotates: Option<bool>,
 }
@@ -83,6 +86,7 @@ pub(crate) fn variants(modules: &Modules) -> Vec<Variant> {
         name: name.to_owned(),
         filter,
         request: key_in_header,
+        needs_body: false,
         annotates,
     };
     let wasm = |folder: &Path, name| Filter::Wasm(folder.join(name));
@@ -105,6 +109,15 @@ pub(crate) fn variants(modules: &Modules) -> Vec<Variant> {
             wasm(shipped, "yorkies-filter.wasm"),
             Some(true),
         ),
+        Variant {
+            request: key_in_body,
+            needs_body: true,
+            ..variant(
+                "ours, body path",
+                wasm(shipped, "yorkies-filter.wasm"),
+                Some(true),
+            )
+        },
         variant("Lua", Filter::Lua, Some(true)),
     ];
     for (name, module) in &modules.others {
@@ -149,6 +162,8 @@ pub(crate) fn http_filter(variant: &Variant) -> Option<Value> {
                     "runtime": "envoy.wasm.runtime.v8",
                     "code": { "local": { "filename": module } },
                 },
+                // As in production: else no body would come while the headers wait.
+                "allow_on_headers_stop_iteration": true,
                 "configuration": {
                     "@type": "type.googleapis.com/google.protobuf.StringValue",
                     "value": configuration().to_string(),
@@ -162,16 +177,27 @@ pub(crate) fn http_filter(variant: &Variant) -> Option<Value> {
 /// As a browser sends it through the Connect client: a canonical key in its
 /// header.
 fn key_in_header(number: u32, with_body: bool) -> http::Result<Request<Full<Bytes>>> {
+    let document = number % DOCUMENTS;
+    let mut request = push_pull(document, with_body)?;
+    let key = HeaderValue::from_str(&format!("project-one/document-{document}"))?;
+    request.headers_mut().insert(SHARD_KEY, key);
+    Ok(request)
+}
+
+/// The same without that header: the key is in the body.
+fn key_in_body(number: u32, with_body: bool) -> http::Result<Request<Full<Bytes>>> {
+    push_pull(number % DOCUMENTS, with_body)
+}
+
+fn push_pull(document: u32, with_body: bool) -> http::Result<Request<Full<Bytes>>> {
     let body = if with_body {
-        Bytes::from_static(&[b'x'; BODY_BYTES])
+        Bytes::from(message(document))
     } else {
         Bytes::new()
     };
-    let document = number % DOCUMENTS;
     let mut request = Request::builder()
         .method(Method::POST)
         .uri("http://documents.example.com/yorkie.v1.YorkieService/PushPullChanges")
-        .header(SHARD_KEY, format!("project-one/document-{document}"))
         .header(API_KEY, "project-one")
         .body(Full::new(body))?;
     for (name, value) in [
@@ -180,7 +206,7 @@ fn key_in_header(number: u32, with_body: bool) -> http::Result<Request<Full<Byte
         ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
         ("authorization", "Bearer 0123456789abcdef0123456789abcdef"),
         ("connect-protocol-version", "1"),
-        ("content-type", "application/proto"),
+        ("content-type", "application/json"),
         ("origin", "https://editor.example.com"),
         ("referer", "https://editor.example.com/"),
         (
@@ -196,4 +222,13 @@ fn key_in_header(number: u32, with_body: bool) -> http::Result<Request<Full<Byte
         );
     }
     Ok(request)
+}
+
+/// A message of `PushPullChanges`, its fields in the order in which the SDK
+/// writes them.
+fn message(document: u32) -> String {
+    let changes = "c".repeat(CHANGES_BYTES);
+    format!(
+        r#"{{"clientId":"955d6ffd05f4b1a10975efb6","documentId":"77876c1b083e5c12692fee6f","changePack":{{"documentKey":"document-{document}","checkpoint":{{"serverSeq":"2","clientSeq":2}},"changes":["{changes}"]}}}}"#
+    )
 }
