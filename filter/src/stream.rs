@@ -236,11 +236,11 @@ impl Stream {
             Ok(bytes) => RequestHeaders::read(bytes),
             Err(error) => Err(*error),
         };
-        let (protocol, acted) = match headers {
-            Ok(headers) => (Protocol::of(&headers), act(self, &headers)),
-            Err(error) => (Protocol::Http, Err(error.into())),
+        let acted = match headers {
+            Ok(headers) => act(self, &headers).map_err(|refusal| (Protocol::of(&headers), refusal)),
+            Err(error) => Err((Protocol::Http, error.into())),
         };
-        acted.unwrap_or_else(|refusal| {
+        acted.unwrap_or_else(|(protocol, refusal)| {
             noting::refused(vm, host, self.inspected);
             refusing::refuse(vm, host, protocol, &refusal);
             self.answered()

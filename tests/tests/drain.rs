@@ -483,6 +483,32 @@ fn a_stream_that_waits_for_its_response_is_told_to_come_again_and_a_call_is_not(
 }
 
 #[test]
+fn a_control_plane_that_cannot_be_told_is_no_harm() {
+    TestEnvironment::run(async |env| {
+        let members = env.members(2).await?;
+        let second = Roster::new(equal_weights(&members[1..]))?;
+        let mut scene = Scene::start(env, &members[..1]).await?;
+        let watchers = scene.watch(&keys(20)).await?;
+        scene.members(&second).await?;
+        scene.epoch += 1;
+        let release = Instant::now();
+        scene.files.set_filter(&FilterConfig {
+            report_to: Some("nowhere".to_owned()),
+            ..config(scene.epoch, &second, AT_ONCE)
+        })?;
+        ended(&watchers, release, 40).await?;
+        eventually("counted", async || {
+            let failed = scene.filter_stat("reports.failed").await?;
+            ensure!(failed >= 4, "{failed} reports failed");
+            Ok(())
+        })
+        .await?;
+        ensure!(watchers.ended_since(release).len() == 40);
+        Ok(())
+    });
+}
+
+#[test]
 fn websockets_end_too() {
     TestEnvironment::run(async |env| {
         let members = env.members(2).await?;

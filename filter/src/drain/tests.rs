@@ -199,6 +199,19 @@ fn at_most_32_end_in_one_call_and_the_next_is_soon() {
 }
 
 #[test]
+fn the_root_of_another_listener_goes_on_where_the_last_one_was() {
+    let scene = Scene::new("a");
+    let _streams = scene.watches(70);
+    scene.assign(2, "b", AT_ONCE);
+    scene.vm.configure(&scene.host, 2);
+    assert_eq!(scene.host.tick_period(), Some(Duration::from_millis(1)));
+    scene.resets();
+    scene.host.in_callback_of(2);
+    scene.vm.tick(&scene.host, 2);
+    assert_eq!(scene.resets().len(), 32);
+}
+
+#[test]
 fn watchers_of_one_document_leave_together_and_documents_one_after_another() {
     let scene = Scene::new("a");
     let _streams: Vec<_> = (0..40)

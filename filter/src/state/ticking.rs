@@ -49,6 +49,7 @@ impl Vm {
         self.ticking.set(None);
         self.hand_on(host, root);
         if self.ticking.get().is_none() {
+            self.period.set(Duration::ZERO);
             self.metrics.gauges.clear();
         }
         self.note(self.metrics.flush(host));
@@ -79,9 +80,12 @@ impl Vm {
         }
     }
 
+    /// As soon as the root before it would have: something may be due.
     fn tick_with(&self, host: &impl Host, root: u32) {
-        self.note(host.set_tick_period(TICK));
-        self.period.set(TICK);
+        if self.period.get().is_zero() {
+            self.period.set(TICK);
+        }
+        self.note(host.set_tick_period(self.period.get()));
         self.ticking.set(Some(root));
     }
 
