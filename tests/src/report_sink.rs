@@ -51,6 +51,12 @@ impl ReportSink {
         self.address
     }
 
+    /// Forgets all reports so far.
+    pub fn clear(&self) {
+        let reports = self.reports.lock();
+        reports.unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// All reports, in the order of their arrival.
     #[must_use]
     pub fn reports(&self) -> Vec<(Instant, Report)> {

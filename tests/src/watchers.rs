@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::{Answer, Protocol, STAY_OPEN, eventually};
 
-const WATCH: &str = "/yorkie.v1.YorkieService/Watch";
+const WATCH: &str = "/yorkie.v1.YorkieService/Watch?watch=";
 
 /// Streams that share a connection of HTTP/2.
 const STREAMS_PER_CONNECTION: usize = 50;
@@ -71,6 +71,11 @@ type Lane = legacy::Client<HttpConnector, Full<Bytes>>;
 impl Watchers {
     /// Opens all of these streams, and waits until all are open.
     pub async fn start(watches: Vec<Watch>) -> Result<Self> {
+        Self::start_over(watches, Duration::ZERO).await
+    }
+
+    /// The same, but opens them one after another, evenly over that time.
+    pub async fn start_over(watches: Vec<Watch>, time: Duration) -> Result<Self> {
         let watches: Arc<[Watch]> = watches.into();
         let log = Arc::<Log>::default();
         let mut tasks = JoinSet::new();
@@ -85,16 +90,23 @@ impl Watchers {
                 lane = Some(open_lane(watch.protocol));
             }
             if let Some(lane) = lane.clone() {
-                tasks.spawn(keep_open(index, watch, lane, log.clone()));
+                let wait = time.mul_f64(index as f64 / watches.len() as f64);
+                let log = log.clone();
+                tasks.spawn(async move {
+                    tokio::time::sleep(wait).await;
+                    keep_open(index, watch, lane, log).await;
+                });
             }
         }
+        tokio::time::sleep(time).await;
         let this = Self {
             watches,
             log,
             _tasks: tasks,
         };
         eventually("every stream open", async || {
-            let (open, all) = (this.open().len(), this.watches.len());
+            let open = this.count(|session| session.ended.is_none());
+            let all = this.watches.len();
             ensure!(open == all, "{open} of {all} streams are open");
             Ok(())
         })
@@ -112,6 +124,14 @@ impl Watchers {
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
         lock(&self.log.sessions).clone()
+    }
+
+    /// How many of all streams so far are like that: cheap enough to be asked
+    /// while they end.
+    #[must_use]
+    pub fn count(&self, is_it: impl Fn(&Session) -> bool) -> usize {
+        let sessions = lock(&self.log.sessions);
+        sessions.iter().filter(|session| is_it(session)).count()
     }
 
     /// Those that are open.
@@ -168,7 +188,7 @@ async fn watch_once(
     loop {
         let request = http::Request::builder()
             .method(Method::POST)
-            .uri(format!("http://{}{WATCH}", watch.proxy))
+            .uri(format!("http://{}{WATCH}{index}", watch.proxy))
             .header(http::header::CONTENT_TYPE, "application/connect+json")
             .header(SHARD_KEY, &watch.key)
             .header(STAY_OPEN, "yes")

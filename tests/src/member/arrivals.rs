@@ -27,6 +27,15 @@ pub struct Arrival {
     pub ended: Option<Instant>,
 }
 
+impl Arrival {
+    /// Which of the watches of a [`crate::Watchers`] it is.
+    #[must_use]
+    pub fn watch(&self) -> Option<usize> {
+        let (_, number) = self.path.rsplit_once("?watch=")?;
+        number.parse().ok()
+    }
+}
+
 /// All arrivals since the member started, in order.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals(Mutex<Vec<Arrival>>);
