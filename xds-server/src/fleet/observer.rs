@@ -61,7 +61,13 @@ impl ProxyObserver for Fleet {
 
     fn disconnected(&self, stream: StreamId, proxy: &Proxy) {
         LogOnly.disconnected(stream, proxy);
-        self.lock().proxies.remove(&stream);
+        let mut state = self.lock();
+        state.proxies.remove(&stream);
+        let is_left = |other: &ProxyState| *other.node == *proxy.node;
+        if !state.proxies.values().any(is_left) {
+            state.vms.suspect(&proxy.node, Instant::now());
+        }
+        drop(state);
         self.changed.notify_one();
     }
 }

@@ -14,6 +14,10 @@ use crate::rebalance::VmView;
 /// every 5 seconds.
 pub const SILENCE: Duration = Duration::from_secs(15);
 
+/// After its proxy's stream has ended, a VM is forgotten sooner: it may be of a
+/// process that is gone. One that lives on reports within 5 seconds.
+const SILENCE_OF_SUSPECTS: Duration = Duration::from_secs(6);
+
 /// Most nodes with reports, most VMs of one node and of all.
 const MAX_NODES: usize = 4096;
 const MAX_VMS_PER_NODE: usize = 256;
@@ -64,11 +68,17 @@ pub(super) struct Vm {
     pub(super) heard: Instant,
     pub(super) phase: Phase,
     pub(super) report: Report,
+    /// When its proxy left, if it was not heard of since.
+    suspect_since: Option<Instant>,
 }
 
 impl Vm {
     fn is_live(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.heard) < SILENCE
+        let (since, limit) = match self.suspect_since {
+            Some(since) => (since, SILENCE_OF_SUSPECTS),
+            None => (self.heard, SILENCE),
+        };
+        now.saturating_duration_since(since) < limit
     }
 }
 
@@ -127,11 +137,30 @@ impl Vms {
             heard,
             phase,
             report,
+            suspect_since: None,
         };
         if vms.insert(vm.report.vm, vm).is_none() {
             self.count += 1;
+            // A new process has taken the place of the one that left.
+            for vm in vms.values_mut() {
+                vm.suspect_since = vm
+                    .suspect_since
+                    .and_then(|since| since.checked_sub(SILENCE_OF_SUSPECTS));
+            }
         }
         Ok(taken)
+    }
+
+    /// The last stream of that node has ended.
+    pub(super) fn suspect(&mut self, node: &str, now: Instant) {
+        for vm in self
+            .nodes
+            .get_mut(node)
+            .into_iter()
+            .flat_map(BTreeMap::values_mut)
+        {
+            vm.suspect_since.get_or_insert(now);
+        }
     }
 
     fn make_room(&self, node: &Arc<str>, vm: u64) -> Result<(), ReportRefused> {

@@ -133,6 +133,9 @@ impl Machine {
         let Some(underway) = &self.underway else {
             return self.pending.as_ref().map(|p| p.due(&self.settings));
         };
+        if let Some(pending) = self.takes_back() {
+            return Some(pending.due(&self.settings));
+        }
         let alone_until = self.alone_until.filter(|_| !underway.draining);
         Some(alone_until.map_or(underway.deadline, |until| until.min(underway.deadline)))
     }
@@ -186,7 +189,8 @@ impl Machine {
         };
         let believable = now.unix_ms.saturating_add(MAX_AHEAD_MS);
         let epochs = view.vms.iter().map(|vm| vm.epoch);
-        let ahead = epochs.filter(|epoch| (current.epoch + 1..=believable).contains(epoch));
+        let ahead = epochs.filter(|epoch| (current.epoch..=believable).contains(epoch));
+        let ahead = ahead.filter(|epoch| *epoch > current.epoch);
         let (Some(ahead), Some(members)) = (ahead.max(), current.members.clone()) else {
             return false;
         };
@@ -219,12 +223,27 @@ impl Machine {
     }
 
     fn look(&mut self, view: &View, now: Now, effects: &mut Vec<Effect>) {
-        self.look_after_underway(view, now, effects);
-        let due = self.pending.as_ref().map(|p| p.due(&self.settings));
-        let is_due = due.is_some_and(|due| due <= now.instant);
-        if self.underway.is_none() && is_due {
+        let due = |pending: &Pending| pending.due(&self.settings) <= now.instant;
+        match self.takes_back().map(due) {
+            Some(true) => self.end(Outcome::Superseded, view, now, effects),
+            Some(false) => {}
+            None => self.look_after_underway(view, now, effects),
+        }
+        let is_due = |pending: &Pending| pending.due(&self.settings) <= now.instant;
+        if self.underway.is_none() && self.pending.as_ref().is_some_and(is_due) {
             self.publish_pending(now, effects);
         }
+    }
+
+    /// A change that takes back the one under way, of which nobody has felt
+    /// anything yet: it does not wait for streams to be ended in vain.
+    fn takes_back(&self) -> Option<&Pending> {
+        let underway = self.underway.as_ref().filter(|underway| !underway.draining);
+        let before = self.past.back().filter(|_| underway.is_some())?;
+        let pending = self.pending.as_ref();
+        pending.filter(|pending| {
+            pending.roster == before.members && self.template.policy == before.policy
+        })
     }
 
     fn look_after_underway(&mut self, view: &View, now: Now, effects: &mut Vec<Effect>) {

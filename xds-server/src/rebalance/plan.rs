@@ -92,7 +92,8 @@ impl Plan {
         });
         let moves: Vec<Move> = moves.collect();
         Self {
-            moved: moves.iter().map(|way| way.share).sum(),
+            // Not `sum`, which is -0 of nothing.
+            moved: moves.iter().fold(0.0, |sum, way| sum + way.share),
             ideal: ideal(before.roster(), after.roster()),
             slots: slots.map(|of| Slots {
                 moved: moved_parts,

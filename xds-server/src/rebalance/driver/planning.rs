@@ -52,6 +52,6 @@ fn summary(
         moved: plan.moved,
         ideal: plan.ideal,
         streams: plan.streams(open, None, 0).ending,
-        returning: returning.iter().map(|returning| returning.share).sum(),
+        returning: returning.iter().fold(0.0, |sum, member| sum + member.share),
     }
 }

@@ -225,3 +225,66 @@ async fn without_a_roster_the_last_good_one_is_served() {
     timeout(PATIENCE, driver.start()).await.unwrap();
     assert_eq!(board.read().current, shown.current);
 }
+
+#[tokio::test]
+async fn a_proxy_that_was_restarted_does_not_hold_up_a_rebalance() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::start(&folder, "rebalance: {settle: 0}\n", &[1, 2]).await;
+    scene.shown("released", is_released).await;
+    scene.connect();
+    scene.accept();
+    scene.report(0, 0);
+    // Envoy is restarted: another stream, another VM of the same node.
+    let proxy = Proxy::new(None, None, Mode::Delta);
+    scene.fleet.disconnected(STREAM, &proxy);
+    scene.connect();
+    scene.accept();
+    let report = |vm| {
+        let current = scene.board.read().current.unwrap();
+        let phase = match current.drain {
+            Drain::Hold => Phase::Hold,
+            Drain::Release { .. } => Phase::Released,
+        };
+        scene
+            .fleet
+            .report(
+                Report {
+                    vm,
+                    epoch: current.epoch,
+                    phase: phase.into(),
+                    ..Report::default()
+                },
+                Instant::now(),
+            )
+            .unwrap();
+    };
+    report(8);
+    scene
+        .shown("stable", |shown| shown.stage == Stage::Stable)
+        .await;
+    scene.rosters.send_replace(Some(roster(&[1, 2, 3])));
+    scene
+        .shown("holding", |shown| shown.stage == Stage::Holding)
+        .await;
+    let held = scene.board.read().current.unwrap().epoch;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    scene.accept();
+    report(8);
+    scene
+        .shown("released", |shown| {
+            is_released(shown) && shown.current.as_ref().unwrap().epoch == held
+        })
+        .await;
+    scene.accept();
+    report(8);
+    let shown = scene
+        .shown("over", |shown| {
+            shown.last.front().is_some_and(|r| r.epoch == held)
+        })
+        .await;
+    let record = &shown.last[0];
+    assert!(
+        record.outcome == Some(Outcome::Done) && record.hold_ms < Some(500),
+        "{record:?}"
+    );
+}

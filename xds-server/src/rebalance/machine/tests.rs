@@ -414,3 +414,32 @@ fn an_epoch_that_nobody_can_have_given_is_not_believed() {
     assert_eq!(scene.pass(10), []);
     scene.hold(&[1, 2, 3]);
 }
+
+#[test]
+fn what_is_taken_back_while_it_holds_ends_no_stream() {
+    let mut scene = Scene::stable();
+    scene.view.proxies = vec![proxy("a", false)];
+    scene.view.vms = vec![vm("a", E0, Phase::Released, 0)];
+    let epoch = scene.hold(&[1, 2, 3]);
+    assert_eq!(scene.roster(&[1, 2]), []);
+    // All route by it now, but it is about to be taken back.
+    scene.view.proxies[0].covers = true;
+    scene.view.vms[0] = vm("a", epoch, Phase::Hold, 700);
+    assert_eq!(scene.pass(10), []);
+    let effects = scene.pass(240);
+    assert_eq!(finished(&effects).outcome, Some(Outcome::Superseded));
+    let (later, drain) = published(&effects, Some(&[1, 2]));
+    assert!(later > epoch && drain == Drain::Hold);
+}
+
+#[test]
+fn the_highest_epoch_breaks_nothing() {
+    let last = FilterConfig {
+        members: Some(roster(&[1, 2])),
+        drain: Drain::Release { window_ms: 0 },
+        ..FilterConfig::new(u64::MAX, "c")
+    };
+    let mut scene = Scene::new(settings(), Some(last));
+    scene.view.vms = vec![vm("a", 5, Phase::Released, 0)];
+    assert_eq!(scene.roster(&[1, 2]), []);
+}
