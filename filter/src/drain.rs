@@ -177,9 +177,10 @@ impl Drain {
     /// another permission to drain.
     pub fn assign(&mut self, current: &Rc<Current>, comes: Comes, now: Duration) {
         if comes.is_new {
+            let is_doubted = self.is_wrong_under(current);
             self.generation = self.generation.wrapping_add(1);
             self.release = None;
-            self.trust.renew(!comes.is_late);
+            self.trust.renew(!comes.is_late, is_doubted);
             self.wants_call = true;
         }
         self.queue.clear();
@@ -194,6 +195,19 @@ impl Drain {
         };
         self.current = Some(Rc::clone(current));
         self.now = now;
+    }
+
+    /// Whether a stream that contradicts the assignment in use is not where the
+    /// `next` one says, either. One that only overtook it is.
+    fn is_wrong_under(&self, next: &Current) -> bool {
+        let before = self.assignment().filter(|_| self.trust.is_contradicted());
+        let both = before.zip(next.assignment.as_deref());
+        both.is_some_and(|((_, before), next)| {
+            self.open.iter().any(|(_, stream)| {
+                stream.place(before, self.generation) == Place::Contradicts
+                    && stream.place(next, self.generation) == Place::Contradicts
+            })
+        })
     }
 
     /// How far it is; `None` where nothing is drained, and where there

@@ -15,10 +15,13 @@ pub struct Survey {
     pub open: u64,
     /// Those of them that are misplaced, by id of context and hash of key.
     pub misplaced: Vec<(u32, u64)>,
+    /// Streams of an earlier assignment of which it is not known yet where they
+    /// are.
+    pub unplaced: u64,
     /// Requests of this assignment that are elsewhere than predicted.
     pub contradicting: u64,
-    /// Whether any request of this assignment is where it was predicted.
-    pub some_right: bool,
+    /// Requests of this assignment that are where they were predicted.
+    pub right: u64,
     /// How many streams there are at each address.
     pub at: BTreeMap<SocketAddr, u64>,
 }
@@ -38,9 +41,11 @@ impl Survey {
             match stream.place(assignment, generation) {
                 Place::Misplaced if is_long => seen.misplaced.push((id, stream.hash)),
                 Place::Contradicts => seen.contradicting += 1,
-                Place::Right => seen.some_right |= stream.generation == generation,
+                Place::Right => seen.right += u64::from(stream.generation == generation),
                 Place::Misplaced | Place::Unknown => {}
             }
+            let is_unplaced = is_long && stream.upstream == Upstream::Unknown;
+            seen.unplaced += u64::from(is_unplaced && stream.generation != generation);
             if is_long {
                 seen.open += 1;
                 if let Upstream::At(address) = stream.upstream {
@@ -108,10 +113,7 @@ mod tests {
             &only_one,
         );
         assert_eq!(seen.misplaced, [(1, 6)]);
-        assert_eq!(
-            (seen.open, seen.contradicting, seen.some_right),
-            (4, 1, true)
-        );
+        assert_eq!((seen.open, seen.contradicting, seen.right), (4, 1, 1));
         assert_eq!(seen.at, BTreeMap::from([(address(1), 2), (address(2), 2)]));
     }
 

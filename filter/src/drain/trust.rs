@@ -8,6 +8,10 @@ use std::time::Duration;
 /// already and the filter not yet, are wrong for milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
+/// So many different requests in a row have to be where they were predicted
+/// before an assignment is believed after a stop: one may be so by chance.
+pub const ENOUGH_PROOFS: u64 = 8;
+
 /// What is known of the predictions under the assignment in use.
 #[derive(Debug, Default)]
 pub struct Trust {
@@ -17,8 +21,9 @@ pub struct Trust {
     last_call_is_wrong: bool,
     /// Whether any open stream does.
     open_is_wrong: bool,
-    /// Whether any request under this assignment was where it was predicted.
-    is_proven: bool,
+    /// Requests under this assignment that were where they were predicted, since
+    /// the last that was not.
+    proofs: u64,
     state: State,
 }
 
@@ -40,45 +45,60 @@ impl Trust {
             wrong_since: None,
             last_call_is_wrong: false,
             open_is_wrong: false,
-            is_proven: false,
+            proofs: 0,
             state: State::Good,
         }
     }
 
     /// Another assignment is in use. `is_tested`: requests will show whether it
     /// is right. A VM that gets none any more could wait for that for ever.
-    pub fn renew(&mut self, is_tested: bool) {
+    /// `is_doubted`: what contradicted the last one is not where this one says,
+    /// either.
+    pub fn renew(&mut self, is_tested: bool, is_doubted: bool) {
+        let has_to_prove = is_tested && (self.has_stopped() || is_doubted);
         *self = Self {
-            state: match self.state {
-                State::Stopped | State::Probation if is_tested => State::Probation,
-                _ => State::Good,
+            state: if has_to_prove {
+                State::Probation
+            } else {
+                State::Good
             },
             ..Self::new()
         };
     }
 
+    /// Whether anything contradicts the assignment in use.
+    #[must_use]
+    pub fn is_contradicted(&self) -> bool {
+        self.wrong_since.is_some()
+    }
+
     /// A unary call under this assignment was answered.
     pub fn call(&mut self, is_right: bool, now: Duration) {
         self.last_call_is_wrong = !is_right;
-        self.weigh(is_right, !is_right, now);
+        self.proofs += u64::from(is_right);
+        self.weigh(!is_right, now);
     }
 
     /// A stream under this assignment was answered.
     pub fn stream(&mut self, is_right: bool, now: Duration) {
         self.open_is_wrong |= !is_right;
-        self.weigh(is_right, !is_right, now);
+        self.proofs += u64::from(is_right);
+        self.weigh(!is_right, now);
     }
 
     /// All open streams under this assignment were looked at.
-    pub fn all(&mut self, some_right: bool, some_wrong: bool, now: Duration) {
+    pub fn all(&mut self, right: u64, some_wrong: bool, now: Duration) {
         self.open_is_wrong = some_wrong;
-        self.weigh(some_right, some_wrong, now);
+        self.proofs = self.proofs.max(right);
+        self.weigh(some_wrong, now);
     }
 
     /// One call that went wrong is a reason to wait for the next. It takes one
     /// more after the patience, or a stream, to stop.
-    fn weigh(&mut self, some_right: bool, some_wrong: bool, now: Duration) {
-        self.is_proven |= some_right;
+    fn weigh(&mut self, some_wrong: bool, now: Duration) {
+        if some_wrong {
+            self.proofs = 0;
+        }
         if self.last_call_is_wrong || self.open_is_wrong {
             let since = *self.wrong_since.get_or_insert(now);
             if some_wrong && now.saturating_sub(since) >= PATIENCE {
@@ -86,7 +106,7 @@ impl Trust {
             }
         } else {
             self.wrong_since = None;
-            if self.is_proven && self.state == State::Probation {
+            if self.proofs >= ENOUGH_PROOFS && self.state == State::Probation {
                 self.state = State::Good;
             }
         }
@@ -126,9 +146,9 @@ mod tests {
         let mut trust = Trust::new();
         trust.stream(false, at(5));
         assert!(!trust.is_good() && !trust.has_stopped());
-        trust.all(true, true, at(1000));
+        trust.all(1, true, at(1000));
         assert!(!trust.is_good());
-        trust.all(true, false, at(2000));
+        trust.all(1, false, at(2000));
         assert!(trust.is_good());
     }
 
@@ -136,7 +156,7 @@ mod tests {
     fn a_wrong_call_counts_until_another_is_right() {
         let mut trust = Trust::new();
         trust.call(false, at(0));
-        trust.all(false, false, at(1000));
+        trust.all(0, false, at(1000));
         assert!(!trust.is_good());
         trust.call(true, at(1100));
         assert!(trust.is_good());
@@ -146,11 +166,11 @@ mod tests {
     fn what_stays_wrong_stops_it_for_this_assignment() {
         let mut trust = Trust::new();
         trust.stream(false, at(0));
-        trust.all(false, true, PATIENCE.saturating_sub(MOMENT));
+        trust.all(0, true, PATIENCE.saturating_sub(MOMENT));
         assert!(!trust.has_stopped());
-        trust.all(false, true, PATIENCE);
+        trust.all(0, true, PATIENCE);
         assert!(trust.has_stopped());
-        trust.all(true, false, PATIENCE * 2);
+        trust.all(9, false, PATIENCE * 2);
         trust.call(true, PATIENCE * 3);
         assert!(trust.has_stopped() && !trust.is_good());
     }
@@ -159,11 +179,14 @@ mod tests {
     fn after_a_stop_the_next_assignment_has_to_be_right_first() {
         let mut trust = Trust::new();
         trust.stream(false, at(0));
-        trust.all(false, true, PATIENCE);
-        trust.renew(true);
-        trust.all(false, false, PATIENCE * 2);
+        trust.all(0, true, PATIENCE);
+        trust.renew(true, false);
+        trust.all(0, false, PATIENCE * 2);
         assert!(trust.has_stopped() && !trust.is_good());
-        trust.renew(true);
+        trust.renew(true, false);
+        for _ in 1..ENOUGH_PROOFS {
+            trust.call(true, PATIENCE * 3);
+        }
         assert!(trust.has_stopped());
         trust.call(true, PATIENCE * 3);
         assert!(!trust.has_stopped() && trust.is_good());
@@ -173,8 +196,8 @@ mod tests {
     fn where_no_request_comes_any_more_another_assignment_is_believed() {
         let mut trust = Trust::new();
         trust.stream(false, at(0));
-        trust.all(false, true, PATIENCE);
-        trust.renew(false);
+        trust.all(0, true, PATIENCE);
+        trust.renew(false, true);
         assert!(trust.is_good());
     }
 
@@ -182,7 +205,7 @@ mod tests {
     fn one_wrong_call_pauses_for_as_long_as_there_is_no_other_but_stops_nothing() {
         let mut trust = Trust::new();
         trust.call(false, at(0));
-        trust.all(false, false, PATIENCE * 9);
+        trust.all(0, false, PATIENCE * 9);
         assert!(!trust.is_good() && !trust.has_stopped());
         trust.call(false, PATIENCE * 10);
         assert!(trust.has_stopped());
@@ -193,7 +216,7 @@ mod tests {
         let mut trust = Trust::new();
         trust.stream(false, at(0));
         trust.call(false, at(0));
-        trust.renew(true);
+        trust.renew(true, false);
         assert!(trust.is_good());
     }
 
@@ -206,7 +229,7 @@ mod tests {
             let (mut now, mut wrong_since) = (Duration::ZERO, None);
             for (pause, is_wrong) in events {
                 now += at(pause);
-                trust.all(!is_wrong, is_wrong, now);
+                trust.all(u64::from(!is_wrong), is_wrong, now);
                 wrong_since = is_wrong.then(|| wrong_since.unwrap_or(now));
                 let lasts = wrong_since.is_some_and(|since| now.saturating_sub(since) >= PATIENCE);
                 prop_assert!(!lasts || trust.has_stopped());

@@ -30,7 +30,8 @@ impl Drain {
         let is_current = stream.generation == self.generation;
         let is_stream = stream.is_stream;
         if !is_stream {
-            if !is_current || !self.wants_call {
+            // After a stop all of them are.
+            if !is_current || !(self.wants_call || self.trust.has_stopped()) {
                 return Ok(());
             }
             self.wants_call = false;
@@ -85,14 +86,15 @@ impl Drain {
         let times = (self.now, self.grace());
         let survey = Survey::of(&self.open, assignment, self.generation, times);
         let contradicts = survey.contradicting > 0;
-        self.trust.all(survey.some_right, contradicts, self.now);
+        self.trust.all(survey.right, contradicts, self.now);
         match &self.release {
             Some(release) => self.queue.fill(release, survey.misplaced.iter().copied()),
             None => self.queue.clear(),
         }
         self.seen = Seen {
             open: survey.open,
-            misplaced: survey.misplaced.len() as u64,
+            // Those that may be are no reason to call it settled.
+            misplaced: survey.misplaced.len() as u64 + survey.unplaced,
             contradicting: survey.contradicting,
             at: survey.at,
         };

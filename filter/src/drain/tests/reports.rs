@@ -108,3 +108,27 @@ fn whoever_sends_a_lower_epoch_is_told_the_one_in_use_at_once() {
     scene.assign(6, "b", AT_ONCE);
     assert_eq!(scene.reported(), (7, Phase::Released, 3, 0));
 }
+
+#[test]
+fn while_it_is_not_known_where_a_stream_is_nothing_is_settled() {
+    let scene = Scene::new("a");
+    let _one = scene.watch(9, "p/x");
+    let mut waiting = scene.send(10, WATCH, "p/d");
+    scene.goes_to(10, "", "");
+    scene.tick(SECOND);
+    scene.assign(2, "b", HOLD);
+    scene.assign(2, "b", AT_ONCE);
+    scene.tick(SECOND);
+    assert_eq!(
+        scene.reports().last().map(|report| report.misplaced),
+        Some(1)
+    );
+    scene.goes_to(10, "c", &address('a'));
+    scene.answer(10, &mut waiting);
+    scene.tick(SECOND);
+    assert_eq!(scene.resets().last(), Some(&10));
+    assert_eq!(
+        scene.reports().last().map(|report| report.misplaced),
+        Some(0)
+    );
+}
