@@ -7,10 +7,12 @@ LINKED      := $(TARGET)/$(WASM_TARGET)/filter
 # Every minor version that the router supports; the newest, in envoy/VERSION, is the one the tests run on. (Of 1.38 the
 # PyPI package has a later patch, 1.38.3, but that binary was built without V8 and runs no wasm.)
 ENVOYS      := 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
+# Benches measure releases, with clients and members that are quick to build.
+RELEASED    := YORKIES_XDS_SERVER=$(TARGET)/release/xds-server YORKIES_DOCUMENT_SERVER=$(TARGET)/release/document-server
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check audit bench bench-filter build filter toolchain envoy node python clean
+.PHONY: help demo up test matrix check audit bench bench-filter bench-rebalance bench-two-writers bench-memory released build filter toolchain envoy node python clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +54,19 @@ bench-filter: filter ## What the filter costs beside none, an empty one and Lua,
 	done
 	@cargo run -q --release -p filter-bench -- --envoy "$$(envoy/get)" \
 	  --linked $(LINKED) --shipped $(TARGET)/filter-bench $(BENCH)
+
+bench-rebalance: released ## How long a rebalance takes, and whom it cuts, beside today's timers (15 minutes; BENCH="--help")
+	@$(RELEASED) cargo run -q -p yorkies-tests --bin rebalance-bench -- $(BENCH)
+
+bench-two-writers: released ## How often two servers accept edits of one document that moves, and what comes of it (10 minutes)
+	@$(RELEASED) cargo run -q -p yorkies-tests --bin two-writers-bench -- $(BENCH)
+
+bench-memory: released ## What 1000 assignments cost an Envoy with 10000 open streams (15 minutes)
+	cargo build -q -p empty-filter --target $(WASM_TARGET) --profile filter
+	@$(RELEASED) cargo run -q -p yorkies-tests --bin memory-bench -- --empty $(LINKED)/empty_filter.wasm $(BENCH)
+
+released: toolchain envoy
+	cargo build -q --release -p xds-server -p document-server
 
 build: filter ## The server (release) and the filter
 	cargo build -q --release -p xds-server

@@ -8,8 +8,10 @@
 #![forbid(unsafe_code)]
 
 mod envoy;
+mod floor;
 mod load;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -22,6 +24,9 @@ use load::Scene;
 /// Assignments before the first reading that counts: allocators and pools grow
 /// to the size that they need.
 const WARM_UP: usize = 50;
+
+/// The filter is configured with the drain on hold, and with its release.
+const PER_ASSIGNMENT: usize = 2;
 
 /// Between the last assignment and a reading.
 const REST: Duration = Duration::from_secs(3);
@@ -41,11 +46,30 @@ struct Arguments {
     /// Members; one of them has another weight in every second assignment.
     #[arg(long, default_value_t = 20)]
     members: usize,
+    /// The module of an empty filter: measures what Envoy itself takes for as
+    /// many configurations.
+    #[arg(long)]
+    empty: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    TestEnvironment::open("memory", async |env| measure(env, &arguments).await)
+    TestEnvironment::open("memory", async |env| {
+        measure(env, &arguments).await?;
+        let Some(empty) = &arguments.empty else {
+            return Ok(());
+        };
+        let configurations = PER_ASSIGNMENT * arguments.assignments;
+        let (first, last) = floor::measure(env, empty, configurations).await?;
+        let per = |now: f64, then: f64| (now - then) / arguments.assignments as f64;
+        println!(
+            "an empty filter, no streams, as many configurations ({PER_ASSIGNMENT} for each assignment): RSS {:+.2} KB and allocated memory {:+.2} KB per assignment, {:.1} ms CPU of Envoy",
+            per(last.rss_kb, first.rss_kb),
+            per(last.allocated_kb, first.allocated_kb),
+            per(last.cpu_ms, first.cpu_ms),
+        );
+        Ok(())
+    })
 }
 
 async fn measure(env: &mut TestEnvironment, arguments: &Arguments) -> Result<()> {

@@ -8,6 +8,9 @@ use yorkies_tests::Figures;
 use crate::overlap::{Generation, Overlap};
 use crate::writers::Seen;
 
+/// How long two servers were at one document, if they were.
+type Took = fn(&Overlap) -> Option<Duration>;
+
 /// One rebalance.
 #[derive(Debug, Default)]
 pub(crate) struct Round {
@@ -132,7 +135,7 @@ impl Outcome {
         for (code, count) in self.rounds.iter().flat_map(|round| &round.refused) {
             *refused.entry(code).or_default() += count;
         }
-        println!("  refused by the new servers, pushes by code: {refused:?}");
+        println!("  edits refused by servers, by code: {refused:?}");
         println!("  refused as the writers saw it:");
         for ((method, code, is_lasting), count) in &self.refusals {
             let then = if *is_lasting {
@@ -169,20 +172,21 @@ impl Outcome {
             let times: Figures = all.iter().filter_map(|overlap| time(overlap)).collect();
             let share = times.count() as f64 / moves.max(1) as f64 * 100.0;
             println!(
-                "  {name:<56} {:>6} {share:>6.1} % {:>9} {:>9} {edits:>6}",
+                "  {name:<58} {:>6} {share:>6.1} % {:>9} {:>9} {edits:>6}",
                 times.count(),
                 Figures::show(times.median()),
                 Figures::show(times.worst()),
             );
         };
         println!(
-            "  {:<56} {:>6} {:>8} {:>9} {:>9} {:>6}",
+            "  {:<58} {:>6} {:>8} {:>9} {:>9} {:>6}",
             "", "moves", "", "median", "worst", "edits"
         );
-        let times: [(_, fn(&Overlap) -> Option<Duration>); 2] = [
-            ("the old owner accepted when the new one had begun", |o| {
-                Some(o.at_work)
-            }),
+        let times: [(_, Took); 2] = [
+            (
+                "the old owner still worked on it when the new one began",
+                |o| Some(o.at_work),
+            ),
             ("both had accepted edits", |o| o.accepting),
         ];
         for (name, time) in times {

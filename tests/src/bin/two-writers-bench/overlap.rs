@@ -26,16 +26,18 @@ pub(crate) struct Generation {
     pub(crate) refused: BTreeMap<String, usize>,
 }
 
-/// A document that moved, and whose old owner accepted an edit after the new
-/// owner had got its first: what that read may be outdated.
+/// A document that moved, and whose old owner worked on an edit, accepted or
+/// refused, when the new owner had got its first: each may overwrite what the
+/// other has acknowledged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Overlap {
-    /// From the first edit that the new owner got to the last one that the old
-    /// owner accepted.
+    /// From the first edit that the new owner got to the last answer of the old
+    /// owner.
     pub(crate) at_work: Duration,
-    /// From the first edit that the new owner accepted to there.
+    /// From the first edit that the new owner accepted to the last one that the
+    /// old owner did.
     pub(crate) accepting: Option<Duration>,
-    /// How many edits the old owner accepted after the new owner got its first,
+    /// How many edits the old owner answered after the new owner got its first,
     /// and had got before: calls that were under way and ended there.
     pub(crate) finished: usize,
     /// And how many it got later: a proxy routed by the old assignment yet.
@@ -81,17 +83,18 @@ impl Generation {
             let accepted = pushes.iter().filter(|push| push.is_accepted);
             let accepted = accepted.map(|push| push.at_ns).min();
             let before = old.pushes.get(document)?.iter();
-            let after: Vec<_> = before
-                .filter(|push| push.is_accepted && push.at_ns > arrived)
-                .collect();
+            let after: Vec<_> = before.filter(|push| push.at_ns > arrived).collect();
             let last = after.iter().map(|push| push.at_ns).max()?;
+            let kept = after.iter().filter(|push| push.is_accepted);
+            let kept = kept.map(|push| push.at_ns).max();
             let finished = after.iter().filter(|push| push.received_ns < arrived);
             let finished = finished.count();
             Some(Overlap {
                 at_work: Duration::from_nanos(last - arrived),
                 accepting: accepted
-                    .filter(|accepted| *accepted < last)
-                    .map(|accepted| Duration::from_nanos(last - accepted)),
+                    .zip(kept)
+                    .filter(|(accepted, kept)| accepted < kept)
+                    .map(|(accepted, kept)| Duration::from_nanos(kept - accepted)),
                 finished,
                 late: after.len() - finished,
             })
