@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use yorkies_tests::{ControlPlane, Envoy, TestEnvironment, workspace};
 
 /// With which streams are cut in turn under the timers, as long after a start.
-const TIMER: Duration = Duration::from_secs(60);
+const TIMER: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Practice {
