@@ -42,9 +42,19 @@ impl DocumentStore {
 impl DocumentServer {
     /// Starts a server of that id on the store; its log goes to `folder`.
     pub async fn start(folder: &Path, id: &str, store: &DocumentStore) -> Result<Self> {
+        Self::start_with(folder, id, store, &[]).await
+    }
+
+    /// The same, with more arguments.
+    pub async fn start_with(
+        folder: &Path,
+        id: &str,
+        store: &DocumentStore,
+        more: &[&str],
+    ) -> Result<Self> {
         let store = format!("http://{}", store.address);
-        let (process, address) =
-            start(folder, id, &["serve", "--id", id, "--store", &store]).await?;
+        let arguments = [&["serve", "--id", id, "--store", &store], more].concat();
+        let (process, address) = start(folder, id, &arguments).await?;
         Ok(Self {
             id: id.to_owned(),
             process,
@@ -56,6 +66,12 @@ impl DocumentServer {
     #[must_use]
     pub fn entry(&self, weight: u32) -> sharding::Member {
         sharding::Member::new(&self.id, self.address, weight)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Its process.

@@ -9,7 +9,7 @@ use sharding::Resource;
 use tracing_subscriber::EnvFilter;
 
 use crate::bootstrap::{HostPort, Mode};
-use crate::client::AdminUrl;
+use crate::client::ServerUrl;
 use crate::commands;
 use crate::config::Config;
 
@@ -76,8 +76,8 @@ enum Command {
     /// Show what a running server does: members, proxies, rebalances.
     Status {
         /// Its admin interface.
-        #[arg(long, value_name = "URL", env = "YORKIES_ADMIN", default_value_t = AdminUrl::local())]
-        admin: AdminUrl,
+        #[arg(long, value_name = "URL", env = "YORKIES_ADMIN", default_value_t = ServerUrl::local_admin())]
+        admin: ServerUrl,
         /// Go on, with a look each second, until interrupted.
         #[arg(long)]
         watch: bool,
@@ -85,6 +85,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Succeed once a running server serves a roster: a health check.
+    Ready {
+        /// Its admin interface.
+        #[arg(long, value_name = "URL", env = "YORKIES_ADMIN", default_value_t = ServerUrl::local_admin())]
+        admin: ServerUrl,
+    },
+    /// Ask Yorkie for the public key of its default project.
+    DefaultProject(commands::DefaultProject),
     /// Print an Envoy bootstrap.
     Bootstrap {
         #[command(flatten)]
@@ -176,6 +184,8 @@ impl Cli {
                 commands::plan(&basis, &after, json)
             }
             Command::Status { admin, watch, json } => commands::status(&admin, watch, json),
+            Command::Ready { admin } => commands::ready(&admin),
+            Command::DefaultProject(asked) => commands::default_project(&asked),
             Command::Bootstrap {
                 config,
                 mode,

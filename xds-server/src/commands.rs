@@ -9,14 +9,17 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bootstrap::{Bootstrap, HostPort, Mode};
 use crate::checks;
+use crate::client::ServerUrl;
 use crate::config::Config;
 use crate::registry;
 use crate::server;
 
+mod default_project;
 mod plan;
 mod screen;
 mod status;
 
+pub(crate) use default_project::{DefaultProject, default_project};
 pub(crate) use plan::{PlanBasis, plan};
 pub(crate) use status::status;
 
@@ -46,6 +49,11 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
         config.policy
     )?;
     Ok(())
+}
+
+/// Whether a roster is served.
+pub(crate) fn ready(admin: &ServerUrl) -> anyhow::Result<()> {
+    Ok(admin.check("/readyz")?)
 }
 
 #[derive(Serialize)]

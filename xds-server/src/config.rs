@@ -69,6 +69,10 @@ pub struct Config {
     /// default project, whose key its first start draws.
     #[serde(default)]
     pub default_project: Option<String>,
+    /// File with that key, as `default-project` writes it, instead of the key.
+    /// Read at the start.
+    #[serde(default)]
+    pub default_project_file: Option<PathBuf>,
     /// Projects that requests name by name, id or secret key.
     #[serde(default, deserialize_with = "keys::strict_projects")]
     pub projects: Vec<Project>,
@@ -126,14 +130,20 @@ impl Config {
         ] {
             *file = folder.join(&*file);
         }
-        if let Some(file) = &config.cluster_secret_file {
-            let file = folder.join(file);
-            let hash = keys::secret_of(&file).map_err(|reason| ConfigError::Setting {
+        let refused = |setting| {
+            move |reason| ConfigError::Setting {
                 path: path.to_owned(),
-                setting: "cluster_secret_file",
+                setting,
                 reason,
-            })?;
-            config.cluster_secret_sha256 = Some(hash);
+            }
+        };
+        if let Some(file) = &config.cluster_secret_file {
+            let hash = keys::secret_of(&folder.join(file));
+            config.cluster_secret_sha256 = Some(hash.map_err(refused("cluster_secret_file"))?);
+        }
+        if let Some(file) = &config.default_project_file {
+            let key = keys::public_key_of(&folder.join(file));
+            config.default_project = Some(key.map_err(refused("default_project_file"))?);
         }
         Ok(config)
     }

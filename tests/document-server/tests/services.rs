@@ -332,7 +332,8 @@ async fn every_method_answers_and_names_who_did() {
     let key = json!({"documentKey": "one-document"});
     for (method, expected) in [
         ("AdminService/ListProjects", "ok"),
-        ("AdminService/LogIn", "unimplemented"),
+        ("AdminService/SignUp", "unimplemented"),
+        ("AdminService/LogIn", "unauthenticated"),
         ("AdminService/UpdateDocument", "unimplemented"),
         ("AdminService/CreateDocument", "unimplemented"),
         ("ClusterService/GetDocument", "ok"),
@@ -364,4 +365,37 @@ async fn both_http_versions_share_the_port() {
         let response = http(h2).request(request).await.expect("answered");
         assert_eq!(response.version() == http::Version::HTTP_2, h2);
     }
+}
+
+#[tokio::test]
+async fn an_administrator_learns_the_default_projects_key() {
+    let Server { url, .. } = &server(&["--default-public-key", "0123456789abcdefghijkl"]);
+    let post = |method: &str, authorization: Option<&str>, message: Value| {
+        let mut request = Request::post(format!("{url}/yorkie.v1.AdminService/{method}"))
+            .header("content-type", "application/json");
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        send(
+            request
+                .body(Full::from(message.to_string()))
+                .expect("valid"),
+        )
+    };
+    let wrong = json!({"username": "admin", "password": "guess"});
+    let (status, _, refused) = post("LogIn", None, wrong).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{refused}");
+    let right = json!({"username": "admin", "password": "admin"});
+    let (_, _, session) = post("LogIn", None, right).await;
+    let bearer = format!("Bearer {}", session["token"].as_str().expect("a token"));
+
+    let default = json!({"name": "default"});
+    for authorization in [None, Some("Bearer guess"), Some("guess")] {
+        let (status, _, refused) = post("GetProject", authorization, default.clone()).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{refused}");
+    }
+    let (_, _, found) = post("GetProject", Some(&bearer), default).await;
+    assert_eq!(found["project"]["publicKey"], "0123456789abcdefghijkl");
+    let (status, _, _) = post("GetProject", Some(&bearer), json!({"name": "x"})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
 }

@@ -10,7 +10,7 @@ use clap::Args;
 use sharding::{Assignment, Member, Policy, Roster};
 
 use crate::api::{ASSIGNMENT_PATH, AssignmentStatus};
-use crate::client::AdminUrl;
+use crate::client::ServerUrl;
 use crate::commands::PlanBasis;
 use crate::config::Config;
 use crate::rebalance::machine::Settings;
@@ -45,7 +45,7 @@ pub(super) struct PlanSource {
     policy: Option<Policy>,
     /// Admin interface of a running server: its members, policy, open streams and history.
     #[arg(long, value_name = "URL", conflicts_with_all = ["config", "members", "policy"])]
-    admin: Option<AdminUrl>,
+    admin: Option<ServerUrl>,
 }
 
 fn offline(

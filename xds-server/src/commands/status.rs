@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::screen::{percent, plain, table, time};
 use crate::api::{ProxyStatus, STATUS_PATH, Status, StreamStatus, VmPhase};
-use crate::client::AdminUrl;
+use crate::client::{ClientError, ServerUrl};
 use crate::rebalance::machine::Stage;
 use crate::rebalance::{Behind, Change, Outcome, Record};
 
@@ -23,14 +23,14 @@ const MAX_ROWS: usize = 50;
 const MAX_NAMED: usize = 3;
 
 /// Prints the status, once or again and again.
-pub(crate) fn status(admin: &AdminUrl, watch: bool, json: bool) -> anyhow::Result<()> {
+pub(crate) fn status(admin: &ServerUrl, watch: bool, json: bool) -> anyhow::Result<()> {
     loop {
-        let status: anyhow::Result<Status> = admin.get(STATUS_PATH);
+        let status: Result<Status, ClientError> = admin.get(STATUS_PATH);
         let text = match status {
             Ok(status) if json => serde_json::to_string(&status)? + "\n",
             Ok(status) => screen(&status, unix_ms()),
-            Err(error) if watch && !json => format!("{error:#}\n"),
-            Err(error) => return Err(error),
+            Err(error) if watch && !json => format!("{:#}\n", anyhow::Error::from(error)),
+            Err(error) => return Err(error.into()),
         };
         let mut out = io::stdout().lock();
         if watch && !json && out.is_terminal() {

@@ -98,6 +98,12 @@ pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
         check_public_key("default_project", key)
             .map_err(|error| ("default_project", error.to_string()))?;
     }
+    if config.default_project_file.is_some() && config.default_project.is_some() {
+        return Err((
+            "default_project_file",
+            "default_project is given too: expected one of them".to_owned(),
+        ));
+    }
     check_projects(&config.projects).map_err(|error| ("projects", error.to_string()))?;
     if config.cluster_secret_file.is_some() && config.cluster_secret_sha256.is_some() {
         return Err((
@@ -119,12 +125,28 @@ pub(super) fn check(config: &Config) -> Result<(), (&'static str, String)> {
 
 /// The hash of the secret in a file; a line break at its end is not part of it.
 pub(super) fn secret_of(file: &Path) -> Result<Sha256Hash, String> {
+    let secret = line_of(file)?;
+    Ok(Sha256Hash::new(Sha256::digest(secret).into()))
+}
+
+/// The public key in a file; a line break at its end is not part of it.
+pub(super) fn public_key_of(file: &Path) -> Result<String, String> {
     let shown = file.display();
-    let bytes = fs::read(file).map_err(|error| format!("{shown}: cannot be read: {error}"))?;
-    let secret = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
-    if secret.is_empty() {
+    let key =
+        String::from_utf8(line_of(file)?).map_err(|_| format!("{shown}: is not UTF-8 text"))?;
+    check_public_key("default", &key).map_err(|error| format!("{shown}: {error}"))?;
+    Ok(key)
+}
+
+/// What a file says, without the line break at its end.
+fn line_of(file: &Path) -> Result<Vec<u8>, String> {
+    let shown = file.display();
+    let mut bytes = fs::read(file).map_err(|error| format!("{shown}: cannot be read: {error}"))?;
+    for end in [b'\n', b'\r'] {
+        bytes.pop_if(|last| *last == end);
+    }
+    if bytes.is_empty() {
         return Err(format!("{shown}: is empty"));
     }
-    Ok(Sha256Hash::new(Sha256::digest(secret).into()))
+    Ok(bytes)
 }

@@ -224,6 +224,38 @@ fn a_secret_is_given_once() {
 }
 
 #[test]
+fn the_default_projects_key_may_be_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("yorkies.yaml");
+    let key = folder.path().join("key");
+    fs::write(&path, format!("{LEAST}default_project_file: key\n")).unwrap();
+    for (text, problem) in [
+        (None, "cannot be read"),
+        (Some("\n"), "is empty"),
+        (Some("a/b\n"), "\"a/b\""),
+    ] {
+        if let Some(text) = text {
+            fs::write(&key, text).unwrap();
+        }
+        let error = Config::load(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("default_project_file: ") && error.contains(problem),
+            "{error}"
+        );
+    }
+    fs::write(&key, "0123456789abcdefghijkl\r\n").unwrap();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(
+        config.default_project.as_deref(),
+        Some("0123456789abcdefghijkl")
+    );
+
+    let both = format!("{LEAST}default_project_file: key\ndefault_project: x\n");
+    let error = parse(&both).unwrap_err();
+    assert!(error.contains("default_project_file: "), "{error}");
+}
+
+#[test]
 fn paths_are_relative_to_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("yorkies.yaml");

@@ -1,10 +1,19 @@
 //! The administrators' service, as far as a router can tell the difference.
 
+use http::{HeaderMap, header};
+
 use super::cluster_calls::SERVER_ACTOR;
 use super::request::Context;
-use super::{Instance, ids};
+use super::{DEFAULT_PROJECT, Instance, errors, ids};
 use crate::api;
 use crate::protocol::error::{Code, RpcError};
+
+/// Name and password of the administrator, as Yorkie has them unless told
+/// otherwise.
+const ADMINISTRATOR: (&str, &str) = ("admin", "admin");
+
+/// What an administrator shows after the log-in; every instance knows it.
+const TOKEN: &str = "administrator";
 
 /// The methods that answer nothing, because nothing is what there is: no
 /// projects, members, schemas or revisions are kept.
@@ -20,7 +29,45 @@ pub(super) const EMPTY: [&str; 9] = [
     "GetServerVersion",
 ];
 
+/// Lets the administrator in.
+pub(super) fn log_in(request: &api::LogInRequest) -> Result<api::LogInResponse, RpcError> {
+    if (request.username.as_str(), request.password.as_str()) != ADMINISTRATOR {
+        return Err(errors::MISMATCHED_PASSWORD.into());
+    }
+    Ok(api::LogInResponse {
+        token: TOKEN.to_owned(),
+    })
+}
+
+/// Refuses whoever is not logged in.
+pub(super) fn check_token(headers: &HeaderMap) -> Result<(), RpcError> {
+    let shown = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.split_once(' '));
+    match shown {
+        Some((scheme, TOKEN)) if scheme.eq_ignore_ascii_case("bearer") => Ok(()),
+        _ => Err(errors::UNAUTHENTICATED.into()),
+    }
+}
+
 impl Instance {
+    /// The default project, the only one that there is to know.
+    pub(super) fn get_project(
+        &self,
+        request: &api::GetProjectRequest,
+    ) -> Result<api::GetProjectResponse, RpcError> {
+        if request.name != DEFAULT_PROJECT {
+            return Err(errors::PROJECT_NOT_FOUND.at(&request.name));
+        }
+        Ok(api::GetProjectResponse {
+            project: Some(api::Project {
+                id: DEFAULT_PROJECT.to_owned(),
+                name: DEFAULT_PROJECT.to_owned(),
+                public_key: self.settings.default_public_key.clone(),
+            }),
+        })
+    }
+
     pub(super) async fn list_changes(
         &self,
         context: &Context,

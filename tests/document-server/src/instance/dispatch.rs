@@ -79,6 +79,11 @@ impl Instance {
 
     async fn admin(&self, context: &Context, call: &Call) -> Answer {
         match call.method.as_str() {
+            "LogIn" => unary(admin_calls::log_in(&message(call)?)?),
+            "GetProject" => {
+                admin_calls::check_token(&call.headers)?;
+                unary(self.get_project(&message(call)?)?)
+            }
             "ListChanges" => unary(self.list_changes(context, message(call)?).await?),
             "BroadcastByAdmin" => unary(self.admin_broadcast(context, message(call)?)?),
             "GetChannels" => {

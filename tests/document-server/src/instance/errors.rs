@@ -27,6 +27,9 @@ known! {
     CHECKPOINT_REQUIRED = InvalidArgument, "checkpoint required", "ErrCheckpointRequired";
     INVALID_CLIENT_SEQ = InvalidArgument, "change clientSeq must increase by one", "ErrInvalidClientSeq";
     INVALID_SERVER_SEQ = InvalidArgument, "checkpoint serverSeq exceeds server state", "ErrInvalidServerSeq";
+    UNAUTHENTICATED = Unauthenticated, "authorization is not provided", "ErrUnauthenticated";
+    MISMATCHED_PASSWORD = Unauthenticated, "mismatched password", "ErrMismatchedPassword";
+    PROJECT_NOT_FOUND = NotFound, "project not found", "ErrProjectNotFound";
     CLIENT_NOT_FOUND = NotFound, "client not found", "ErrClientNotFound";
     DOCUMENT_NOT_FOUND = NotFound, "document not found", "ErrDocumentNotFound";
     SESSION_NOT_FOUND = NotFound, "session not found", "ErrSessionNotFound";
