@@ -6,6 +6,7 @@
 //! out, is in the README next to this crate.
 #![forbid(unsafe_code)]
 
+pub mod audience;
 pub mod client;
 pub mod instance;
 pub mod log;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use document_server::audience;
+use document_server::client::Client;
 use document_server::instance::{Instance, Settings, metrics};
 use document_server::log::{self, Moment};
 use document_server::server;
@@ -28,6 +30,8 @@ enum Command {
     Store(StoreArguments),
     /// Runs one document server.
     Serve(Box<ServeArguments>),
+    /// Watches documents through a router and tells what moves.
+    Audience(AudienceArguments),
 }
 
 #[derive(Debug, Args)]
@@ -62,12 +66,26 @@ struct ServeArguments {
     channel_ttl: u64,
 }
 
+#[derive(Debug, Args)]
+struct AudienceArguments {
+    /// The router.
+    #[arg(long)]
+    router: Uri,
+    /// How many documents are watched, each by one person.
+    #[arg(long, default_value_t = 100)]
+    documents: usize,
+    /// The API key of their project; empty for the default project.
+    #[arg(long, default_value = "")]
+    project: String,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let started = Moment::now();
     match Arguments::parse().command {
         Command::Store(arguments) => store(arguments).await,
         Command::Serve(arguments) => serve(*arguments, started).await,
+        Command::Audience(arguments) => audience(arguments).await,
     }
 }
 
@@ -125,6 +143,21 @@ async fn serve(arguments: ServeArguments, started: Moment) -> anyhow::Result<()>
     )
     .await;
     Ok(())
+}
+
+async fn audience(arguments: AudienceArguments) -> anyhow::Result<()> {
+    let AudienceArguments {
+        router,
+        documents,
+        project,
+    } = arguments;
+    let router = router.to_string();
+    let client = Client::new(router.trim_end_matches('/'), project);
+    let stop = stop()?;
+    tokio::select! {
+        told = audience::watch(client, documents) => Ok(told?),
+        () = stop => Ok(()),
+    }
 }
 
 /// Waits for the signal to stop.
