@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `yorkies_epoch` | epoch of the assignment |
 //! | `yorkies_members` | members that serve |
+//! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file` or `dns`, last gave a good answer: a few seconds at most while all is well |
 //! | `yorkies_rebalance_under_way` | 1 while a rebalance holds or drains |
 //! | `yorkies_rebalances_total{cause}` | rebalances that are over; one with several causes counts for each: `first`, `resumed`, `outdated`, `policy`, `settings`, `added`, `removed`, `readdressed`, `weight`, `restarted` |
 //! | `yorkies_rebalances_ended_total{outcome}` | the same by how they ended: `done`, `incomplete` (somebody did not say in time that no stream is misplaced), `superseded`, `held` (draining is off) |
@@ -44,6 +45,7 @@ use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::rebalance::machine::{Pace, Settings};
 use crate::rebalance::{self, Board, Metrics};
+use crate::registry::{self, Sources};
 
 mod answers;
 mod routes;
@@ -67,8 +69,14 @@ pub struct Admin {
 impl Admin {
     /// The interface, and the metrics that the rebalance counts in.
     #[must_use]
-    pub fn new(config: &Config, fleet: &Arc<Fleet>, board: &Arc<Board>) -> (Arc<Self>, Metrics) {
+    pub fn new(
+        config: &Config,
+        sources: &Arc<Sources>,
+        fleet: &Arc<Fleet>,
+        board: &Arc<Board>,
+    ) -> (Arc<Self>, Metrics) {
         let mut registry = Registry::with_prefix("yorkies");
+        registry::register(&mut registry, Arc::clone(sources));
         rebalance::register(&mut registry, Arc::clone(board));
         let metrics = Metrics::register(&mut registry);
         fleet::register(&mut registry, Arc::clone(fleet), Arc::clone(board));

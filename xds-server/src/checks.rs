@@ -27,10 +27,10 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
     tempfile::NamedTempFile::new_in(folder)
         .with_context(|| format!("state_file {}: its folder is not writable", state.display()))?;
     for (setting, path) in [
-        ("registry.file", &config.registry.file),
-        ("filter.module", &config.filter.module),
+        ("registry.file", config.registry.file.as_ref()),
+        ("filter.module", Some(&config.filter.module)),
     ] {
-        if same_file(state, path) {
+        if path.is_some_and(|path| same_file(state, path)) {
             bail!("state_file {}: is the {setting} too", state.display());
         }
     }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use thiserror::Error;
 use ureq::http::StatusCode;
 
@@ -97,14 +97,14 @@ impl ServerUrl {
         &self,
         path: &str,
         token: Option<&str>,
-        message: &impl Serialize,
+        message: &Value,
     ) -> Result<T, ClientError> {
         let url = self.at(path);
         let mut request = agent().post(&url).content_type("application/json");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let asked = request.send_json(message);
+        let asked = request.send(message.to_string());
         read(&text(&url, asked)?, url)
     }
 

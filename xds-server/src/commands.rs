@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::bootstrap::{Bootstrap, HostPort, Mode};
 use crate::checks;
 use crate::client::ServerUrl;
-use crate::config::Config;
+use crate::config::{Config, Registry};
 use crate::registry;
 use crate::server;
 
@@ -41,13 +41,17 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
 
 pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     checks::files(config)?;
-    let roster = registry::file::load(&config.registry.file)?;
-    let members = roster.members().len();
-    writeln!(
-        io::stdout(),
-        "valid: {members} members, policy {}",
-        config.policy
-    )?;
+    let Registry { file, dns } = &config.registry;
+    let mut members = Vec::new();
+    if let Some(file) = file {
+        let roster = registry::file::load(file)?;
+        members.push(format!("{} members", roster.members().len()));
+    }
+    if let Some(dns) = dns {
+        members.push(format!("members of {} (not looked up)", dns.name));
+    }
+    let (members, policy) = (members.join(" and "), config.policy);
+    writeln!(io::stdout(), "valid: {members}, policy {policy}")?;
     Ok(())
 }
 

@@ -19,14 +19,16 @@ mod keys;
 mod listener;
 mod places;
 mod rebalance;
+mod registry;
 mod upstream;
 
 pub use admin::{ADMIN_PORT, Admin, Reports};
 pub use cors::Cors;
 pub use error::ConfigError;
 pub use listener::{Listener, Tls};
-pub use places::{Filter, Registry, Xds};
+pub use places::{Filter, Xds};
 pub use rebalance::{Drain, Rebalance};
+pub use registry::{Dns, Record, Registry};
 pub use upstream::{Upstream, UpstreamProtocol};
 
 /// Everything that `serve` needs, checked. Paths are absolute or relative to
@@ -123,11 +125,8 @@ impl Config {
         })?;
         let mut config = Self::parse(&text, path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for file in [
-            &mut config.state_file,
-            &mut config.registry.file,
-            &mut config.filter.module,
-        ] {
+        let files = [&mut config.state_file, &mut config.filter.module];
+        for file in files.into_iter().chain(&mut config.registry.file) {
             *file = folder.join(&*file);
         }
         let refused = |setting| {

@@ -1,6 +1,88 @@
 //! Where members come from.
 //!
 //! A source says who is there; it never empties the cluster. What cannot be
-//! read or makes no sense is logged and leaves the last good roster in place.
+//! read or makes no sense is logged and leaves the last good roster in place:
+//! in memory while this process runs, and over restarts in the state file.
+//! Sources are merged only once each of them has said something, so that a
+//! restart in the absence of one takes nobody out; until then, what the state
+//! file has is served.
 
+use std::sync::Arc;
+
+use sharding::{Roster, RosterError};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config;
+
+mod collector;
+mod dns;
 pub mod file;
+mod merge;
+mod sources;
+
+pub use collector::register;
+pub use dns::DnsError;
+pub use sources::Sources;
+
+/// The sources by name, in metrics and in the log.
+const FILE: &str = "file";
+const DNS: &str = "dns";
+
+/// Why there is no roster.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The members file is refused.
+    #[error(transparent)]
+    File(#[from] file::MembersFileError),
+    /// The look-up failed, or what it found is refused.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
+    /// The sources cannot be merged.
+    #[error("members of all sources: {0}")]
+    Merge(#[from] RosterError),
+}
+
+/// Follows all sources of `settings` for as long as somebody receives what they
+/// say together: `None` until each of them has said something.
+#[must_use]
+pub fn start(settings: &config::Registry) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
+    let config::Registry { file, dns } = settings.clone();
+    let (sender, rosters) = watch::channel(None);
+    let sources = Arc::<Sources>::default();
+    let mut tasks = JoinSet::new();
+    if let Some(path) = file {
+        tasks.spawn(file::watch(path, sources.open(FILE)));
+    }
+    if let Some(dns) = dns {
+        tasks.spawn(dns::watch(dns, sources.open(DNS)));
+    }
+    let merged = sources.subscribe();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = merged.merge_into(sender) => {}
+            // None ends but by a panic: then the receiver is told.
+            _ = tasks.join_next() => {}
+        }
+    });
+    (sources, rosters)
+}
+
+/// Asks every source of `settings` once.
+///
+/// # Errors
+/// The first source that does not answer, or not well.
+pub async fn once(settings: &config::Registry) -> Result<Roster, RegistryError> {
+    let config::Registry { file, dns } = settings;
+    let mut rosters = Vec::new();
+    if let Some(path) = file {
+        rosters.push((FILE, file::load(path)?));
+    }
+    if let Some(dns) = dns {
+        rosters.push((DNS, dns::look(dns).await?.roster));
+    }
+    let rosters = rosters.iter().map(|(source, roster)| (*source, roster));
+    Ok(merge::merge(rosters)?.roster)
+}

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tracing::info;
 
 use crate::admin::Admin;
@@ -28,17 +27,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         .with_context(|| format!("xds.listen {}: cannot be listened on", config.xds.listen))?;
     let address = listener.local_addr()?;
     let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));
-    let (admin, metrics) = Admin::new(&config, &fleet, &board);
+    let (sources, rosters) = registry::start(&config.registry);
+    let (admin, metrics) = Admin::new(&config, &sources, &fleet, &board);
     if let Some(address) = config.admin.listen {
         admin.start(address).await;
     }
     info!(%address, version = env!("CARGO_PKG_VERSION"), "xDS server listening");
 
-    let (roster_sender, rosters) = watch::channel(None);
-    tokio::spawn(registry::file::watch(
-        config.registry.file.clone(),
-        roster_sender,
-    ));
     tokio::pin!(shutdown);
     let mut driver = Driver::restore(Parts {
         config,
@@ -57,6 +52,6 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         .serve(listener, shutdown);
     tokio::select! {
         served = serving => Ok(served?),
-        () = driver.run() => anyhow::bail!("the registry's watcher ended"),
+        () = driver.run() => anyhow::bail!("a source of members ended"),
     }
 }

@@ -6,7 +6,8 @@ use super::*;
 fn admin() -> Arc<Admin> {
     let text = "registry: {file: m.yaml}\nfilter: {module: f.wasm}\n";
     let config: Config = serde_saphyr::from_str(text).unwrap();
-    Admin::new(&config, &Arc::default(), &Arc::default()).0
+    let (sources, _) = registry::start(&config.registry);
+    Admin::new(&config, &sources, &Arc::default(), &Arc::default()).0
 }
 
 /// The names that a scrape has, without the suffixes of histograms.
@@ -15,8 +16,8 @@ fn names(text: &str) -> Vec<&str> {
     types.filter_map(|line| line.split(' ').next()).collect()
 }
 
-#[test]
-fn every_metric_is_in_the_table_and_has_the_prefix_once() {
+#[tokio::test]
+async fn every_metric_is_in_the_table_and_has_the_prefix_once() {
     let text = admin().metrics().unwrap();
     let table = include_str!("../admin.rs");
     for name in names(&text) {
@@ -33,6 +34,8 @@ fn every_metric_is_in_the_table_and_has_the_prefix_once() {
         "{text}"
     );
     assert!(text.contains("yorkies_reports_total 0"), "{text}");
+    let stale = "yorkies_registry_stale_seconds{source=\"file\"} 0";
+    assert!(text.contains(stale), "{text}");
 }
 
 #[tokio::test]

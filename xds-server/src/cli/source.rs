@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use sharding::{Assignment, Member, Policy, Roster};
+use tokio::runtime;
 
 use crate::api::{ASSIGNMENT_PATH, AssignmentStatus};
 use crate::client::ServerUrl;
@@ -53,11 +54,16 @@ fn offline(
     members: Option<&PathBuf>,
     policy: Option<Policy>,
 ) -> anyhow::Result<Assignment> {
-    let members = members
-        .or(config.map(|config| &config.registry.file))
-        .context("no members: give --config or --members")?;
+    let roster = match (members, config) {
+        (Some(members), _) => registry::file::load(members)?,
+        (None, Some(config)) => {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.context("cannot start the runtime")?;
+            runtime.block_on(registry::once(&config.registry))?
+        }
+        (None, None) => bail!("no members: give --config or --members"),
+    };
     let policy = policy.or(config.map(|config| config.policy));
-    let roster = registry::file::load(members)?;
     Ok(Assignment::new(0, policy.unwrap_or_default(), roster))
 }
 

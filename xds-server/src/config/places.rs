@@ -27,14 +27,6 @@ impl Default for Xds {
     }
 }
 
-/// Sources of members.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Registry {
-    /// A members file, watched.
-    pub file: PathBuf,
-}
-
 /// The filter's module.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -261,6 +261,109 @@ fn paths_are_relative_to_the_file() {
     let path = folder.path().join("yorkies.yaml");
     fs::write(&path, LEAST).unwrap();
     let config = Config::load(&path).unwrap();
-    assert_eq!(config.registry.file, folder.path().join("members.yaml"));
+    let members = folder.path().join("members.yaml");
+    assert_eq!(config.registry.file, Some(members));
     assert_eq!(config.state_file, folder.path().join("state.json"));
+}
+
+const FILTER: &str = "filter: {module: filter.wasm}\n";
+
+#[test]
+fn members_come_from_a_file_or_a_name_or_both() {
+    let dns = |text: &str| {
+        let config = parse(&format!("{FILTER}registry: {{{text}}}\n")).unwrap();
+        (config.registry.file.is_some(), config.registry.dns.unwrap())
+    };
+    let (has_file, least) = dns("dns: {name: yorkie, port: 8080}");
+    assert!(!has_file);
+    assert_eq!(
+        (least.name.to_ascii(), least.port),
+        ("yorkie".into(), Some(8080))
+    );
+    assert_eq!((least.record, least.resolvers), (Record::A, Vec::new()));
+    assert_eq!(least.min_interval, Duration::from_millis(250));
+    assert_eq!(least.max_interval, Duration::from_secs(1));
+
+    let (has_file, all) = dns(
+        "file: members.yaml, dns: {name: _yorkie._tcp.Yorkie.default.svc., record: srv, \
+         min_interval: 1s, max_interval: 1h, resolvers: [10.0.0.1, '10.0.0.2:5353', '::1', '[::1]:54']}",
+    );
+    assert!(has_file);
+    assert_eq!(all.name.to_ascii(), "_yorkie._tcp.Yorkie.default.svc.");
+    assert_eq!((all.record, all.port), (Record::Srv, None));
+    assert_eq!(all.max_interval, Duration::from_hours(1));
+    let resolvers: Vec<_> = all.resolvers.iter().map(ToString::to_string).collect();
+    let expected = ["10.0.0.1:53", "10.0.0.2:5353", "[::1]:53", "[::1]:54"];
+    assert_eq!(resolvers, expected);
+
+    let (_, six) = dns("dns: {name: yorkie, record: aaaa, port: 1}");
+    assert_eq!(six.record, Record::Aaaa);
+}
+
+#[test]
+fn a_bad_source_of_members_is_named_with_its_reason() {
+    for (registry, message) in [
+        ("{}", "registry: has no source: expected file, dns or both"),
+        ("{etcd: x}", "unknown field `etcd`"),
+        ("{dns: {port: 1}}", "missing field `name`"),
+        ("{dns: {name: y, port: 1, ttl: 1s}}", "unknown field `ttl`"),
+        (
+            "{dns: {name: y, port: 1, record: txt}}",
+            "unknown variant `txt`",
+        ),
+        ("{dns: {name: '', port: 1}}", "\"\" is no name to look up"),
+        ("{dns: {name: ., port: 1}}", "\".\" is no name to look up"),
+        (
+            "{dns: {name: a..b, port: 1}}",
+            "\"a..b\" is no name to look up",
+        ),
+        (
+            "{dns: {name: a b, port: 1}}",
+            "\"a b\" is no name to look up",
+        ),
+        (
+            "{dns: {name: 'y:80', port: 1}}",
+            "\"y:80\" is no name to look up",
+        ),
+        (
+            "{dns: {name: 'y*', port: 1}}",
+            "\"y*\" is no name to look up",
+        ),
+        (
+            "{dns: {name: 10.0.0.1, port: 1}}",
+            "and addresses in a members file",
+        ),
+        (
+            "{dns: {name: y}}",
+            "registry.dns.port: is missing: address records have none",
+        ),
+        (
+            "{dns: {name: y, port: 0}}",
+            "registry.dns.port: 0 is not usable",
+        ),
+        (
+            "{dns: {name: y, record: srv, port: 1}}",
+            "registry.dns.port: 1 is not usable: SRV records have their own",
+        ),
+        (
+            "{dns: {name: y, port: 1, min_interval: 1ms}}",
+            "registry.dns.min_interval: 1ms is not usable: expected 10ms to 1h",
+        ),
+        (
+            "{dns: {name: y, port: 1, min_interval: 2s}}",
+            "registry.dns.max_interval: 1s is not usable: expected 2s to 1h",
+        ),
+        (
+            "{dns: {name: y, port: 1, resolvers: [dns.local]}}",
+            "name server \"dns.local\" is not usable: expected IP, IP:PORT or [IP]:PORT",
+        ),
+        (
+            "{dns: {name: y, port: 1, resolvers: ['10.0.0.1:0']}}",
+            "name server \"10.0.0.1:0\" is not usable",
+        ),
+    ] {
+        let error = parse(&format!("{FILTER}registry: {registry}\n")).unwrap_err();
+        assert!(error.contains(message), "{registry}: {error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
 }

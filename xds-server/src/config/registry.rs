@@ -1,0 +1,138 @@
+//! Where members come from: one source or several, each under its own name.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hickory_resolver::proto::rr::Name;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::check::{Problem, in_range};
+
+/// Port of name servers that are given without one.
+const DNS_PORT: u16 = 53;
+
+/// Sources of members, at least one. What several of them say is merged by id;
+/// of what they say differently, that of the first in this order counts.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registry {
+    /// A members file, watched.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// A name in the DNS, looked up again and again.
+    #[serde(default)]
+    pub dns: Option<Dns>,
+}
+
+/// Members behind a name. DNS does not tell one run of a server from the next,
+/// so that no member found there has an incarnation.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// The name. Without a final dot it may be completed by the search list of
+    /// the system, if [`Dns::resolvers`] does not replace the system's.
+    #[serde(deserialize_with = "name")]
+    pub name: Name,
+    /// Port of all members, for address records; SRV records have their own.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// What to look for.
+    #[serde(default)]
+    pub record: Record,
+    /// The name is not looked up more often than this, however short the TTL.
+    #[serde(default = "min_interval", with = "humantime_serde")]
+    pub min_interval: Duration,
+    /// And not less often than this, however long the TTL: Docker gives its
+    /// answers 10 minutes and changes them at once.
+    #[serde(default = "max_interval", with = "humantime_serde")]
+    pub max_interval: Duration,
+    /// Name servers to ask instead of those of the system.
+    #[serde(default, deserialize_with = "resolvers")]
+    pub resolvers: Vec<SocketAddr>,
+}
+
+/// Kind of a DNS record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Record {
+    /// Addresses of version 4.
+    #[default]
+    A,
+    /// Addresses of version 6.
+    Aaaa,
+    /// Names with ports and weights.
+    Srv,
+}
+
+fn min_interval() -> Duration {
+    Duration::from_millis(250)
+}
+
+fn max_interval() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Name, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = |why: &str| {
+        D::Error::custom(format!(
+            "{text:?} is no name to look up: expected one such as yorkie or yorkie.default.svc.cluster.local.{why}"
+        ))
+    };
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(wrong(", and addresses in a members file"));
+    }
+    let name = Name::from_ascii(&text).map_err(|_| wrong(""))?;
+    if name.num_labels() == 0 {
+        return Err(wrong(""));
+    }
+    Ok(name)
+}
+
+fn resolvers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let address = |text: &String| {
+        let with_port = || Some(SocketAddr::new(text.parse().ok()?, DNS_PORT));
+        let address: Option<SocketAddr> = text.parse().ok().or_else(with_port);
+        address
+            .filter(|address| address.port() != 0 && !address.ip().is_unspecified())
+            .ok_or_else(|| {
+                D::Error::custom(format!(
+                    "name server {text:?} is not usable: expected IP, IP:PORT or [IP]:PORT"
+                ))
+            })
+    };
+    texts.iter().map(address).collect()
+}
+
+const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
+
+pub(super) fn check(registry: &Registry) -> Result<(), Problem> {
+    let Registry { file, dns } = registry;
+    if file.is_none() && dns.is_none() {
+        let reason = "has no source: expected file, dns or both";
+        return Err(("registry", reason.to_owned()));
+    }
+    dns.as_ref().map_or(Ok(()), check_dns)
+}
+
+fn check_dns(dns: &Dns) -> Result<(), Problem> {
+    let problem = match (dns.record, dns.port) {
+        (Record::Srv, Some(port)) => {
+            format!("{port} is not usable: SRV records have their own, leave it out")
+        }
+        (Record::A | Record::Aaaa, None) => {
+            "is missing: address records have none, expected that of the members".to_owned()
+        }
+        (_, Some(0)) => "0 is not usable: expected 1 to 65535".to_owned(),
+        _ => {
+            in_range("registry.dns.min_interval", dns.min_interval, &INTERVALS)?;
+            let from_min = dns.min_interval..=*INTERVALS.end();
+            return in_range("registry.dns.max_interval", dns.max_interval, &from_min);
+        }
+    };
+    Err(("registry.dns.port", problem))
+}
