@@ -45,7 +45,7 @@ pub use artifacts::{
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Settings, run_xds_server};
-pub use document_server::{DocumentServer, DocumentStore};
+pub use document_server::{DocumentServer, DocumentStore, PAGES_RULE};
 pub use documents::Documents;
 pub use environment::TestEnvironment;
 pub use envoy::{Admin, Envoy, Memory, Mode, run_envoy};
