@@ -41,7 +41,7 @@ pub fn workspace() -> &'static Path {
 }
 
 /// Cargo's target folder, for what the tests leave there.
-pub(crate) fn target_folder() -> Result<PathBuf> {
+pub fn target_folder() -> Result<PathBuf> {
     let folder =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     std::path::absolute(&folder).with_context(|| format!("no target folder {}", folder.display()))
@@ -94,6 +94,13 @@ pub fn envoy_binary() -> Result<PathBuf> {
         let path = String::from_utf8(output.stdout).context("envoy/get prints no path")?;
         Ok(PathBuf::from(path.trim_end()))
     })
+}
+
+/// Chromium, wherever this machine has it (`tests/chromium`).
+pub fn chromium_binary() -> Result<PathBuf> {
+    let output = run(Command::new("bash").arg(workspace().join("tests/chromium")))?;
+    let path = String::from_utf8(output.stdout).context("tests/chromium prints no path")?;
+    Ok(PathBuf::from(path.trim_end()))
 }
 
 /// Makes of a linked module what is shipped, as `make filter` does.

@@ -1,14 +1,20 @@
 //! The demo's document servers and their store as processes.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
+use document_server::sdk::page_folders;
 use serde_json::Value;
 
 use crate::Process;
 use crate::artifacts::document_server_binary;
+
+/// In the router's configuration: the sample page is about no document, so any
+/// server will do.
+pub const PAGES_RULE: &str = "key_rules:\n- path: /demo/*\n  no_key: any\n";
 
 /// The store that document servers share.
 #[derive(Debug)]
@@ -42,18 +48,32 @@ impl DocumentStore {
 impl DocumentServer {
     /// Starts a server of that id on the store; its log goes to `folder`.
     pub async fn start(folder: &Path, id: &str, store: &DocumentStore) -> Result<Self> {
-        Self::start_with(folder, id, store, &[]).await
+        Self::start_with(folder, id, store, &[""; 0]).await
     }
 
-    /// The same, with more arguments.
+    /// Like [`DocumentServer::start`]; the server has the sample page too, for
+    /// which the router needs [`PAGES_RULE`].
+    pub async fn start_with_pages(folder: &Path, id: &str, store: &DocumentStore) -> Result<Self> {
+        let folders = page_folders().await?;
+        let more: Vec<_> = folders
+            .iter()
+            .flat_map(|folder| [OsStr::new("--pages"), folder.as_os_str()])
+            .collect();
+        Self::start_with(folder, id, store, &more).await
+    }
+
+    /// Like [`DocumentServer::start`], with more arguments.
     pub async fn start_with(
         folder: &Path,
         id: &str,
         store: &DocumentStore,
-        more: &[&str],
+        more: &[impl AsRef<OsStr>],
     ) -> Result<Self> {
         let store = format!("http://{}", store.address);
-        let arguments = [&["serve", "--id", id, "--store", &store], more].concat();
+        let mut arguments = ["serve", "--id", id, "--store", &store]
+            .map(OsStr::new)
+            .to_vec();
+        arguments.extend(more.iter().map(AsRef::as_ref));
         let (process, address) = start(folder, id, &arguments).await?;
         Ok(Self {
             id: id.to_owned(),
@@ -81,7 +101,11 @@ impl DocumentServer {
     }
 }
 
-async fn start(folder: &Path, name: &str, arguments: &[&str]) -> Result<(Process, SocketAddr)> {
+async fn start(
+    folder: &Path,
+    name: &str,
+    arguments: &[impl AsRef<OsStr>],
+) -> Result<(Process, SocketAddr)> {
     let mut command = Command::new(document_server_binary()?);
     command.args(arguments).args(["--listen", "127.0.0.1:0"]);
     let mut process = Process::spawn(command, name, folder)?;

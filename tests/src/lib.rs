@@ -40,12 +40,13 @@ mod watchers;
 
 pub use answer::{Answer, document_id};
 pub use artifacts::{
-    document_server_binary, envoy_binary, filter_module, workspace, xds_server_binary,
+    chromium_binary, document_server_binary, envoy_binary, filter_module, target_folder, workspace,
+    xds_server_binary,
 };
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Settings, run_xds_server};
-pub use document_server::{DocumentServer, DocumentStore};
+pub use document_server::{DocumentServer, DocumentStore, PAGES_RULE};
 pub use documents::Documents;
 pub use environment::TestEnvironment;
 pub use envoy::{Admin, Envoy, Memory, Mode, run_envoy};

@@ -10,6 +10,7 @@ pub mod audience;
 pub mod client;
 pub mod instance;
 pub mod log;
+pub mod pages;
 pub mod protocol;
 pub mod sdk;
 pub mod server;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use document_server::audience;
 use document_server::client::Client;
 use document_server::instance::{Instance, Settings, metrics};
 use document_server::log::{self, Moment};
+use document_server::pages::Pages;
 use document_server::server;
 use document_server::store::server::Store;
 use http::Uri;
@@ -64,6 +66,9 @@ struct ServeArguments {
     /// Seconds a channel session lives without a refresh.
     #[arg(long, default_value_t = 15)]
     channel_ttl: u64,
+    /// A folder whose files are served under `/demo/`; may be given several times.
+    #[arg(long)]
+    pages: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -107,7 +112,9 @@ async fn serve(arguments: ServeArguments, started: Moment) -> anyhow::Result<()>
         gateway,
         default_public_key,
         channel_ttl,
+        pages,
     } = arguments;
+    let pages = Pages::read(&pages)?;
     let listener = TcpListener::bind(listen).await?;
     let stop = stop()?;
     let mut first = json!({"listening": listener.local_addr()?, "id": id});
@@ -138,7 +145,15 @@ async fn serve(arguments: ServeArguments, started: Moment) -> anyhow::Result<()>
     };
     server::serve(
         listener,
-        move |request| Arc::clone(&instance).answer(request),
+        move |request| {
+            let (page, instance) = (pages.answer(&request), Arc::clone(&instance));
+            async move {
+                match page {
+                    Some(page) => page,
+                    None => instance.answer(request).await,
+                }
+            }
+        },
         stop,
     )
     .await;

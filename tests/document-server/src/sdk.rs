@@ -44,9 +44,10 @@ impl Run {
     }
 }
 
-/// `two-clients.js` while it runs; ends with this.
+/// A script while it runs; ends with this.
 #[derive(Debug)]
 pub struct Running {
+    script: &'static str,
     /// Closed to tell it that it has edited enough.
     stdin: Option<ChildStdin>,
     lines: Arc<Mutex<Vec<Value>>>,
@@ -70,8 +71,8 @@ impl Running {
         drop(self.stdin.take());
         let end = tokio::time::timeout(LIMIT, self.end.join_next())
             .await
-            .with_context(|| format!("two-clients.js takes more than {LIMIT:?}"))?;
-        let success = end.context("two-clients.js does not run")???;
+            .with_context(|| format!("{} takes more than {LIMIT:?}", self.script))?;
+        let success = end.with_context(|| format!("{} does not run", self.script))???;
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = std::mem::take(&mut *lines);
         Ok(Run { success, lines })
@@ -84,9 +85,33 @@ impl Running {
 /// # Errors
 /// When Node.js or npm are missing.
 pub async fn start_two_clients(arguments: &[&str]) -> Result<Running> {
+    start("two-clients.js", arguments).await
+}
+
+/// Starts `two-pages.js`, whose head says what the arguments mean. Installs
+/// what it needs first, but for the browser.
+///
+/// # Errors
+/// When Node.js or npm are missing.
+pub async fn start_two_pages(arguments: &[&str]) -> Result<Running> {
+    start("two-pages.js", arguments).await
+}
+
+/// The folders of the sample page and of the SDK that it runs, for
+/// [`crate::pages::Pages`]. Installs the SDK when it is missing.
+///
+/// # Errors
+/// When npm is missing.
+pub async fn page_folders() -> Result<[PathBuf; 2]> {
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("pages");
+    let sdk = scripts().await?.join("node_modules/@yorkie-js/sdk/dist");
+    Ok([pages, sdk])
+}
+
+async fn start(script: &'static str, arguments: &[&str]) -> Result<Running> {
     let mut command = Command::new("node");
     command
-        .arg(scripts().await?.join("two-clients.js"))
+        .arg(scripts().await?.join(script))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -99,7 +124,12 @@ pub async fn start_two_clients(arguments: &[&str]) -> Result<Running> {
     let lines = Arc::<Mutex<Vec<Value>>>::default();
     let mut end = JoinSet::new();
     end.spawn(listen(child, lines.clone()));
-    Ok(Running { stdin, lines, end })
+    Ok(Running {
+        script,
+        stdin,
+        lines,
+        end,
+    })
 }
 
 /// Reads what a script prints until it ends; whether it ended well.
@@ -132,8 +162,7 @@ async fn scripts() -> Result<PathBuf> {
     // Several test processes may come here at once; one installs.
     let lock = File::open(folder.join("package.json"))?;
     let _installing = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
-    let sdk = folder.join("node_modules/@yorkie-js/sdk/package.json");
-    if !sdk.exists() {
+    if !is_installed(&folder) {
         let mut install = Command::new("npm");
         install
             .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
@@ -148,4 +177,14 @@ async fn scripts() -> Result<PathBuf> {
         ensure!(status.success(), "npm ci failed: {status}");
     }
     Ok(folder)
+}
+
+/// Whether npm has installed the packages since their list last changed.
+fn is_installed(folder: &Path) -> bool {
+    let changed = |file: &str| folder.join(file).metadata()?.modified();
+    let (listed, installed) = (
+        changed("package-lock.json"),
+        changed("node_modules/.package-lock.json"),
+    );
+    listed.is_ok_and(|listed| installed.is_ok_and(|installed| installed >= listed))
 }

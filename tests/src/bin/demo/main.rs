@@ -14,8 +14,8 @@ use clap::Parser;
 use serde_json::Value;
 use sharding::{Assignment, Policy, Roster};
 use yorkies_tests::{
-    Client, ControlPlane, DocumentServer, DocumentStore, Envoy, Mode, Protocol, Reply, Request,
-    Settings, TestEnvironment, assignment, eventually, keys, run_xds_server,
+    Client, ControlPlane, DocumentServer, DocumentStore, Envoy, Mode, PAGES_RULE, Protocol, Reply,
+    Request, Settings, TestEnvironment, assignment, eventually, keys, run_xds_server,
 };
 
 use audience::{Audience, Look};
@@ -74,7 +74,11 @@ impl Demo {
         for number in 0..3 {
             servers.push(server(&folder, number, &store).await?);
         }
-        let control_plane = environment.control_plane(Settings::default()).await?;
+        let settings = Settings {
+            more: PAGES_RULE,
+            ..Settings::default()
+        };
+        let control_plane = environment.control_plane(settings).await?;
         control_plane.members().replace(&roster(&servers)?)?;
         let envoy = environment.envoy(&control_plane, Mode::Delta).await?;
         let client = envoy.client(Protocol::H2c).await?;
@@ -265,6 +269,7 @@ impl Demo {
     async fn explain(&self) -> Result<()> {
         let envoy = self.envoy.address().await?;
         println!("\nRunning until Ctrl-C");
+        println!("  write:         http://{envoy}/demo/");
         println!("  ask:           curl -H 'x-shard-key: project/document' http://{envoy}/echo");
         println!("  Envoy's admin: http://{}", self.envoy.admin()?.address());
         println!(
@@ -281,7 +286,7 @@ impl Demo {
 }
 
 async fn server(folder: &Path, number: usize, store: &DocumentStore) -> Result<DocumentServer> {
-    DocumentServer::start(folder, &format!("yorkie-{number}"), store).await
+    DocumentServer::start_with_pages(folder, &format!("yorkie-{number}"), store).await
 }
 
 fn roster(servers: &[DocumentServer]) -> Result<Roster> {

@@ -1,0 +1,183 @@
+// The page: a text that many write, and who serves it.
+
+import { observeCalls } from './calls.js';
+import { applied, difference, inverse, rebased } from './edits.js';
+import { Journey, sentence } from './journey.js';
+import { Paper } from './paper.js';
+import { People, distinctColor, remember, whoIAm } from './people.js';
+import { Session, shardKey, unique } from './session.js';
+
+/** Between attempts to join, and what a refusal must be apart from the last one to be tried again: milliseconds. */
+const RETRY = 1000;
+const REFUSALS_APART = 10_000;
+/** As many events are shown. */
+const HISTORY = 50;
+
+const element = (id) => document.getElementById(id);
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const key = documentKey();
+const journey = new Journey();
+let me = whoIAm();
+let session;
+/** The text without what was written here and has not been acknowledged. */
+let acknowledged = '';
+let refusedAt = -Infinity;
+/** Moves after which it is not known yet whether all edits are there. */
+const unverified = [];
+
+const people = new People(element('people'), element('me'), (name) => present({ ...me, name }));
+const paper = new Paper(element('text'), element('carets'), { edited: write, selected: (range) => session.select(range) });
+
+observeCalls(shardKey(key), (call) => {
+  const stay = journey.answered(call, performance.now());
+  if (stay) {
+    const item = tell(sentence(stay), stay.from && stay.from !== stay.to ? 'move' : 'stay');
+    if (stay.from) unverified.push(item);
+  }
+  showServer();
+});
+addEventListener('pagehide', () => session?.leave());
+addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
+element('again').addEventListener('click', () => join());
+element('second').href = location.href;
+if (navigator.clipboard) {
+  element('copy').hidden = false;
+  element('copy').addEventListener('click', async ({ target }) => {
+    await navigator.clipboard.writeText(location.href);
+    target.textContent = 'Copied';
+  });
+}
+showServer();
+await join();
+
+/** The document of the address, which gets one when it has none. */
+function documentKey() {
+  const address = new URL(location);
+  if (!address.searchParams.get('document')) {
+    address.searchParams.set('document', `sheet-${unique(6)}`);
+    history.replaceState(null, '', address);
+  }
+  return address.searchParams.get('document');
+}
+
+/** Joins as a new client, as often as it takes, and writes there what the last one could not. */
+async function join() {
+  const unsent = difference(acknowledged, paper.text);
+  const before = acknowledged;
+  let attempt;
+  do {
+    const next = new Session(key, handlers(() => next === session));
+    session = next;
+    showServer('joining');
+    attempt = await next.join(me).then(() => undefined, (error) => error);
+    if (attempt) {
+      showServer('joining', `cannot join: ${attempt.message}`);
+      await pause(RETRY);
+    }
+  } while (attempt);
+  acknowledged = session.text;
+  paper.show(session.text);
+  paper.isOpen = true;
+  if (unsent) {
+    const others = difference(before, acknowledged);
+    write(others ? rebased(unsent, others) : unsent, [0, 0]);
+  }
+  present({ ...me, color: distinctColor(me.color, session.others) });
+  showServer();
+}
+
+/** What a session's events do, as long as it is the one in use. */
+function handlers(isInUse) {
+  const on = {
+    changed() {
+      const [shown, text] = [paper.text, session.text];
+      const unsent = difference(acknowledged, shown);
+      const theirs = difference(shown, text);
+      if (theirs) acknowledged = applied(acknowledged, unsent ? rebased(theirs, inverse(acknowledged, unsent)) : theirs);
+      show();
+    },
+    synced() {
+      if (!session.isSent) return;
+      acknowledged = session.text;
+      for (const item of unverified.splice(0)) item.querySelector('b').textContent = verdict();
+      show();
+    },
+    people: () => show(),
+    watchEnded() {
+      journey.watchEnded(performance.now());
+      showServer();
+    },
+    refused,
+  };
+  const guarded = Object.entries(on).map(([name, act]) => [name, () => isInUse() && act()]);
+  return Object.fromEntries(guarded);
+}
+
+/** A server that the document has moved to may remember this client from before, and refuse what does not fit that. */
+async function refused() {
+  session.leave();
+  session = undefined;
+  paper.isOpen = false;
+  const isFirst = performance.now() - refusedAt > REFUSALS_APART;
+  refusedAt = performance.now();
+  tell(`${journey.server} refused this page, which it remembers from before`, 'refusal');
+  if (isFirst) await join();
+  else showServer('stopped');
+}
+
+/** Writes an edit of this page's own, if any, and shows what the text is then. */
+function write(edit, selection) {
+  if (edit) session.edit(edit, selection);
+  show();
+}
+
+function present(person) {
+  me = person;
+  remember(me);
+  if (paper.isOpen) session.present(me);
+  show();
+}
+
+function show() {
+  if (!session) return;
+  paper.show(session.text);
+  const { here, made } = session.edits;
+  element('count').textContent = here || made ? `${made} ${made === 1 ? 'edit' : 'edits'}, ${verdict()}` : '';
+  element('count').classList.toggle('bad', here !== made);
+  // While the stream is away nobody is known to be there; they are not gone for that.
+  if (journey.isWatching) {
+    people.show(me, session.others);
+    paper.draw(session.others);
+  }
+}
+
+/** What the document's own count says. */
+function verdict() {
+  const { here, made } = session.edits;
+  if (here === made) return 'none lost';
+  return here < made ? `${made - here} lost` : `${here - made} applied twice`;
+}
+
+function showServer(state = journey.isWatching ? 'connected' : 'away', words = undefined) {
+  const WORDS = { joining: 'joining', connected: 'connected', away: 'stream ended, coming back', stopped: 'stopped' };
+  const server = journey.server ?? '…';
+  element('server').dataset.state = state;
+  element('state').textContent = words ?? WORDS[state];
+  element('again').hidden = state !== 'stopped';
+  for (const id of ['server-name', 'way-end']) {
+    if (element(id).textContent !== server) element(id).textContent = server;
+  }
+}
+
+/** Adds an event to the history, the newest first; a move's last words come when they are known. */
+function tell(text, kind) {
+  const item = document.createElement('li');
+  const time = document.createElement('time');
+  time.textContent = new Date().toLocaleTimeString('en-GB');
+  item.dataset.kind = kind;
+  item.append(time, text, document.createElement('b'));
+  element('history').prepend(item);
+  while (element('history').children.length > HISTORY) element('history').lastChild.remove();
+  return item;
+}
