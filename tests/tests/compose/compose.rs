@@ -1,0 +1,135 @@
+//! Runs Compose, of version 1 or 2, as a project of its own.
+
+use std::env;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use yorkies_tests::workspace;
+
+/// Names the command; default: `docker compose` if there is one, else
+/// `docker-compose`.
+const COMPOSE: &str = "COMPOSE";
+
+/// Building the images takes the longest.
+const LIMIT: Duration = Duration::from_mins(25);
+
+/// One compose file as a project; its containers and volumes go with it.
+pub(super) struct Compose {
+    command: Vec<String>,
+    project: String,
+    port: u16,
+    started: std::cell::Cell<bool>,
+}
+
+/// Runs a test that is too long for the limit of the others.
+pub(super) fn run(test: impl Future<Output = Result<()>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(test));
+    if let Err(error) = outcome {
+        panic!("{error:?}");
+    }
+}
+
+impl Compose {
+    pub(super) fn new(file: &str) -> Result<Self> {
+        let mut command = match env::var(COMPOSE) {
+            Ok(command) => command.split(' ').map(str::to_owned).collect(),
+            Err(_) => found()?,
+        };
+        command.extend(["-f".to_owned(), file.to_owned()]);
+        Ok(Self {
+            command,
+            project: format!("yorkies-test-{}", std::process::id()),
+            port: TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
+            started: false.into(),
+        })
+    }
+
+    /// Runs a step that is written as in a shell, without quotes.
+    pub(super) async fn run_line(&self, line: &str) -> Result<String> {
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        self.run(&arguments).await
+    }
+
+    /// What it prints; its errors go to ours.
+    pub(super) async fn run(&self, arguments: &[&str]) -> Result<String> {
+        if arguments.first() == Some(&"up") {
+            self.started.set(true);
+        }
+        let mut command = tokio::process::Command::from(self.command(arguments));
+        command.kill_on_drop(true);
+        let output = tokio::time::timeout(LIMIT, command.output())
+            .await
+            .with_context(|| format!("{arguments:?} does not end"))??;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            output.status.success(),
+            "{arguments:?}: {}: {text}",
+            output.status
+        );
+        Ok(text)
+    }
+
+    /// The body of an answer through the published port.
+    pub(super) async fn get(&self, path: &str) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let output = tokio::process::Command::new("curl")
+            .args(["-sSf", "-m", "5", &url])
+            .output()
+            .await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{url}: {errors}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.command[0]);
+        command
+            .args(&self.command[1..])
+            .args(arguments)
+            .current_dir(workspace())
+            .env("COMPOSE_PROJECT_NAME", &self.project)
+            .env("YORKIES_PORT", self.port.to_string())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit());
+        command
+    }
+}
+
+impl Drop for Compose {
+    fn drop(&mut self) {
+        if self.started.get() {
+            let ended = self
+                .command(&["down", "-v", "--remove-orphans"])
+                .stdout(Stdio::null())
+                .status();
+            assert!(
+                ended.is_ok_and(|status| status.success()),
+                "containers are left over"
+            );
+        }
+    }
+}
+
+fn found() -> Result<Vec<String>> {
+    for command in [&["docker", "compose"][..], &["docker-compose"]] {
+        let version = Command::new(command[0])
+            .args(&command[1..])
+            .arg("version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if version.is_ok_and(|status| status.success()) {
+            return Ok(command.iter().map(ToString::to_string).collect());
+        }
+    }
+    anyhow::bail!(
+        "docker compose is missing: apt-get install docker-compose, or name it in COMPOSE"
+    )
+}

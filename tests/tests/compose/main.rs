@@ -1,0 +1,185 @@
+//! The compose files: valid for the Compose that is there, and the demo runs as
+//! the README says, where there is a Docker engine (`make compose-test`).
+
+mod compose;
+mod readme;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use compose::Compose;
+use sharding::{Assignment, FilterConfig};
+use yorkies_tests::{TestEnvironment, eventually, run_xds_server, workspace};
+
+const DEMO: &str = "docker-compose.demo.yml";
+
+/// The documents of the audience, by shard key: those of the default project.
+const DOCUMENTS: usize = 100;
+
+#[test]
+fn compose_understands_both_files() {
+    TestEnvironment::run(async |_| {
+        for file in ["docker-compose.yml", DEMO] {
+            Compose::new(file)?.run(&["config", "-q"]).await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_envoy_of_the_containers_has_the_bootstrap_that_is_printed() {
+    TestEnvironment::run(async |env| {
+        // Of the configuration only what a bootstrap depends on: the rest is about files of the containers.
+        let text = fs::read_to_string(workspace().join("envoy/compose/yorkies.yaml"))?;
+        let is_one = |line: &&str| {
+            ["xds:", "listener:", "registry:"]
+                .iter()
+                .any(|key| line.starts_with(key))
+        };
+        let mut kept: Vec<&str> = text.lines().filter(is_one).collect();
+        kept.push("filter: { module: filter.wasm }");
+        fs::write(env.folder().join("yorkies.yaml"), kept.join("\n"))?;
+        let arguments = [
+            "bootstrap",
+            "--config",
+            "yorkies.yaml",
+            "--admin",
+            "0.0.0.0:9901",
+        ];
+        let printed = run_xds_server(env.folder(), &arguments).await?;
+        let printed = String::from_utf8(printed.stdout)?;
+        let file = fs::read_to_string(workspace().join("envoy/compose/envoy.yaml"))?;
+        let is_comment = |line: &&str| line.starts_with('#');
+        let file: Vec<&str> = file.lines().skip_while(is_comment).collect();
+        ensure!(
+            file == printed.lines().collect::<Vec<_>>(),
+            "it prints\n{printed}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "takes minutes and a Docker engine: make compose-test"]
+fn the_demo_in_containers_does_what_the_readme_says() {
+    compose::run(async {
+        let demo = Compose::new(DEMO)?;
+        let steps = readme::steps(DEMO)?;
+        for step in &steps {
+            let output = demo.run_line(step).await?;
+            println!("$ {step}\n{output}");
+            match step {
+                _ if step.contains("--scale yorkie=5") => expect_moved(&demo, 5).await?,
+                _ if step.contains("xds-server status") => {
+                    let members = output
+                        .lines()
+                        .filter(|line| line.contains(":8080 "))
+                        .count();
+                    ensure!(members == 5, "{members} members of 5 are shown");
+                }
+                _ if step.contains("up -d") => expect_watched(&demo).await?,
+                _ => {}
+            }
+        }
+        ensure!(
+            steps.len() >= 5,
+            "the README has {} steps only",
+            steps.len()
+        );
+        Ok(())
+    });
+}
+
+/// Everybody watches, the page is there, and the container's Envoy takes keys
+/// to the server that is predicted.
+async fn expect_watched(demo: &Compose) -> Result<()> {
+    let expected = format!("{DOCUMENTS} of {DOCUMENTS} documents are watched");
+    eventually("an audience", async || {
+        let told = demo.run(&["logs", "audience"]).await?;
+        ensure!(told.contains(&expected), "{told}");
+        Ok(())
+    })
+    .await?;
+    let page = demo.get("/demo/").await?;
+    ensure!(page.contains("<html"), "{page}");
+    let seats = seats(&demo.run(&["logs", "audience"]).await?)?;
+    ensure!(seats == predicted(&assignment(demo).await?), "{seats:?}");
+    Ok(())
+}
+
+/// After a change of the number of servers the audience has told of exactly
+/// the streams that had to end.
+async fn expect_moved(demo: &Compose, servers: usize) -> Result<()> {
+    let (after, told) = eventually("a rebalance", async || {
+        let after = assignment(demo).await?;
+        let members = after.roster().members().len();
+        ensure!(members == servers, "{members} members of {servers}");
+        let told = demo.run(&["logs", "audience"]).await?;
+        ensure!(seats(&told)? == predicted(&after), "{told}");
+        Ok((after, told))
+    })
+    .await?;
+    ensure!(told.contains(" were not touched;"), "{told}");
+    // Each container may have been seen on its own: together they moved what the two assignments differ in.
+    let ended: usize = told.lines().filter_map(moved).sum();
+    let newcomers: usize = predicted(&after).values().sum();
+    ensure!(
+        ended > 0 && ended < newcomers,
+        "{ended} of {newcomers} moved:\n{told}"
+    );
+    Ok(())
+}
+
+/// The assignment in force, from the control plane's own state.
+async fn assignment(demo: &Compose) -> Result<Assignment> {
+    let state = demo
+        .run(&[
+            "exec",
+            "-T",
+            "control-plane",
+            "cat",
+            "/var/lib/yorkies/state.json",
+        ])
+        .await?;
+    let state = FilterConfig::from_json(state.as_bytes())?;
+    state.config.assignment().context("there are no members")
+}
+
+/// How many documents each server has by that assignment.
+fn predicted(assignment: &Assignment) -> BTreeMap<String, usize> {
+    let mut documents = BTreeMap::new();
+    for number in 0..DOCUMENTS {
+        let key = format!("K3yOfTheDefaultProject/document-{number}");
+        if let Some(owner) = assignment.owner(key.as_bytes()) {
+            *documents.entry(owner.member.id.clone()).or_default() += 1;
+        }
+    }
+    documents
+}
+
+/// How many documents each server has, as the audience told it last.
+fn seats(told: &str) -> Result<BTreeMap<String, usize>> {
+    let (_, last) = told
+        .rsplit_once("  now ")
+        .context("the audience is silent")?;
+    let line = last.lines().next().unwrap_or_default();
+    line.split(", ")
+        .map(|seat| {
+            let (server, documents) = seat.split_once(' ').context("no number")?;
+            Ok((server.to_owned(), documents.trim().parse()?))
+        })
+        .collect()
+}
+
+/// The number of streams that ended, in a line of the audience.
+fn moved(line: &str) -> Option<usize> {
+    let (before, _) = line.split_once(" streams ended, ")?;
+    before
+        .rsplit_once(" of ")?
+        .0
+        .rsplit(' ')
+        .next()?
+        .parse()
+        .ok()
+}
