@@ -27,7 +27,10 @@ let refusedAt = -Infinity;
 const unverified = [];
 
 const people = new People(element('people'), element('me'), (name) => present({ ...me, name }));
-const paper = new Paper(element('text'), element('carets'), { edited: write, selected: (range) => session.select(range) });
+const paper = new Paper(element('text'), element('carets'), {
+  edited: write,
+  selected: (range) => paper.isOpen && session.select(range),
+});
 
 observeCalls(shardKey(key), (call) => {
   const stay = journey.answered(call, performance.now());
@@ -77,48 +80,48 @@ async function join(last) {
     }
   } while (attempt);
   acknowledged = session.text;
-  paper.show(session.text);
-  paper.isOpen = true;
   // A server may have stored what it then refused.
   if (unsent && session.madeBy(last.author) < last.made) {
     const others = difference(before, acknowledged);
-    write(others ? rebased(unsent, others) : unsent, [0, 0]);
+    const edit = others ? rebased(unsent, others) : unsent;
+    const end = edit.from + edit.insert.length;
+    session.edit(edit, [end, end]);
   }
+  paper.isOpen = true;
   present(distinct(me, session.others));
   showServer();
 }
 
 /** What a session's events do, as long as it is the one in use. */
 function handlers(isInUse) {
-  const on = {
-    changed() {
+  // While it joins, the text comes change by change, and whatever fails is tried again.
+  const joined = (act) => () => isInUse() && paper.isOpen && act();
+  return {
+    changed: joined(() => {
       const [shown, text] = [paper.text, session.text];
       const unsent = difference(acknowledged, shown);
       const theirs = difference(shown, text);
       if (theirs) acknowledged = applied(acknowledged, unsent ? rebased(theirs, inverse(acknowledged, unsent)) : theirs);
       show();
-    },
-    synced() {
+    }),
+    synced: joined(() => {
       if (!session.isSent) return;
       acknowledged = session.text;
-      for (const item of unverified.splice(0)) judge(item);
+      unverified.splice(0).forEach(judge);
       show();
-    },
-    people: () => show(),
+    }),
+    people: joined(show),
+    refused: joined(refused),
     watchEnded() {
+      if (!isInUse()) return;
       journey.watchEnded(performance.now());
       showServer();
     },
-    refused,
   };
-  const guarded = Object.entries(on).map(([name, act]) => [name, () => isInUse() && act()]);
-  return Object.fromEntries(guarded);
 }
 
 /** A server that the document has moved to may remember this client from before, and refuse what does not fit that. */
 async function refused() {
-  // Joining finds out by itself.
-  if (!paper.isOpen) return;
   const last = session.own;
   session.abandon();
   session = undefined;
@@ -147,16 +150,14 @@ function present(person) {
 }
 
 function show() {
-  if (!session) return;
+  if (!paper.isOpen) return;
   paper.show(session.text);
   const { here, made } = session.edits;
   element('count').textContent = here || made ? `${made} ${made === 1 ? 'edit' : 'edits'}, ${verdict('none')}` : '';
   element('count').classList.toggle('bad', here !== made);
-  // While the stream is away nobody is known to be there; they are not gone for that.
-  if (journey.isWatching) {
-    people.show(me, session.others);
-    paper.draw(session.others);
-  }
+  // While the stream is away nobody is known to be there; they are not gone for that, but their carets move.
+  if (journey.isWatching) people.show(me, session.others);
+  paper.draw(journey.isWatching ? session.others : []);
 }
 
 /** What the document's own count says, with that word for no edits. */

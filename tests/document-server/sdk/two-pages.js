@@ -63,7 +63,7 @@ class Writer {
     });
     await writer.page.goto(address);
     await writer.page.locator('#server[data-state=connected]').waitFor();
-    await writer.page.locator('#text:enabled').waitFor();
+    await writer.page.locator('#text:read-write').waitFor();
     await writer.page.locator('#text').focus();
     return writer;
   }
@@ -87,10 +87,9 @@ class Writer {
       if (isStored) await route.fetch();
       await route.fulfill({ status: 400, headers, json: { code: 'failed_precondition', message: 'refused by the test' } });
     }, { times: 1 });
-    await this.page.locator('#text').focus();
     await this.write(text);
     await this.page.locator('#history [data-kind=refusal]').waitFor();
-    await this.page.locator('#text:enabled').waitFor();
+    await this.page.locator('#text:read-write').waitFor();
     this.isRefused = false;
   }
 
@@ -155,9 +154,11 @@ async function writeAcrossRefusals(writers) {
   const [one, two] = writers;
   await one.page.locator('#text').evaluate((field, end) => field.setSelectionRange(end, end), one.written.length);
   await one.writeRefused('!', { isStored: false });
+  await one.write(' I am still here.');
   await bothShowAll(writers);
   await two.page.keyboard.press('Control+End');
   await two.writeRefused('?', { isStored: true });
+  await two.write(' So am I.');
   await bothShowAll(writers);
 }
 
