@@ -61,6 +61,11 @@ class Writer {
         writer.problems.push(`${message.text()} (${message.location().url})`);
       }
     });
+    writer.page.on('request', (request) => {
+      // A detach brings all that is not acknowledged, and a server may have stored that already.
+      const sentAgain = writer.isRefused && request.url().endsWith('/DetachDocument');
+      if (sentAgain) writer.problems.push('what was refused was sent again');
+    });
     await writer.page.goto(address);
     await writer.page.locator('#server[data-state=connected]').waitFor();
     await writer.page.locator('#text:read-write').waitFor();
