@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
@@ -82,7 +82,7 @@ impl Zone {
 
     pub(super) fn behave<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         // Nothing panics while it is locked.
-        let mut state = self.state.lock().unwrap_or_else(|lock| lock.into_inner());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state)
     }
 
@@ -139,7 +139,7 @@ fn full(name: &str) -> Result<Name> {
 }
 
 /// Answers from the zone.
-pub(super) struct Handler(pub(super) std::sync::Arc<Zone>);
+pub(super) struct Handler(pub(super) Arc<Zone>);
 
 #[async_trait]
 impl RequestHandler for Handler {
