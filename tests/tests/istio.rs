@@ -13,8 +13,8 @@ use sharding::{
     Assignment, FilterConfig, Kind, Member as Entry, Policy, SHARD_EPOCH, SHARD_KEY, SHARD_OWNER,
 };
 use yorkies_tests::{
-    Client, Envoy, Member, Protocol, Request, Rpc, TestEnvironment, assignment, filter_module,
-    keys, workspace,
+    Client, Envoy, Member, Mode, Protocol, Request, Router, Rpc, Settings, TestEnvironment,
+    assignment, filter_module, keys, workspace,
 };
 
 const PUSH_PULL: &str = "/yorkie.v1.YorkieService/PushPullChanges";
@@ -97,6 +97,25 @@ fn a_browser_gets_preflights_and_refusals_and_nobody_passes_the_filter_by() {
         let reply = client.send(&Request::of_key("project/document")?).await?;
         ensure!(reply.status == StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
         ensure!(requests(&members) == before, "a member got it");
+        Ok(())
+    });
+}
+
+#[test]
+fn beside_a_control_plane_whose_members_have_no_ids_the_owners_are_the_same() {
+    TestEnvironment::run(async |env| {
+        let members = env.members(5).await?;
+        let by_address = by_address(&members)?;
+        let entries = by_address.roster().members().to_vec();
+        let router = Router::start(env, Settings::default(), Mode::Delta, entries).await?;
+        let gateway = start(env, &members, Some(filter()?)).await?;
+        let gateway = gateway.client(Protocol::H2c).await?;
+        for key in keys(500) {
+            let request = Request::of_key(&key)?;
+            let ours = router.h2c.send(&request).await?.answer()?;
+            let theirs = gateway.send(&request).await?.answer()?;
+            ensure!(ours.address == theirs.address, "{ours:?} {theirs:?}");
+        }
         Ok(())
     });
 }
