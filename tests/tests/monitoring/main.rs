@@ -13,7 +13,7 @@ use http::Method;
 use serde_json::Value;
 use yorkies_tests::{
     Client, Cluster, Mode, Protocol, Request, Scratch, Settings, TestEnvironment, Watchers,
-    equal_weights, eventually, keys, workspace,
+    anchors, equal_weights, eventually, keys, workspace,
 };
 
 use promql::{grouped, label_names, selectors, split_name};
@@ -69,11 +69,7 @@ fn dashboard_and_alerts_ask_only_for_what_is_exported() {
 #[test]
 fn every_alert_has_a_severity_and_a_section_in_the_runbook() -> Result<()> {
     let runbook = fs::read_to_string(workspace().join("docs/operations.md"))?;
-    let sections: BTreeSet<String> = runbook
-        .lines()
-        .filter_map(|line| line.strip_prefix('#'))
-        .map(|line| anchor(line.trim_start_matches('#')))
-        .collect();
+    let sections = anchors(&runbook);
     let mut names = BTreeSet::new();
     for alert in alerts()? {
         let name = alert["alert"].as_str().context("no name")?;
@@ -267,15 +263,6 @@ fn list(value: &Value) -> Result<&[Value]> {
 
 fn text(value: &Value) -> Result<String> {
     Ok(value.as_str().context("no text")?.to_owned())
-}
-
-/// A heading as GitHub links to it.
-fn anchor(heading: &str) -> String {
-    let heading = heading.trim().to_lowercase().replace(' ', "-");
-    heading
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
-        .collect()
 }
 
 fn promtool(command: &[&str], file: &Path) -> Result<()> {
