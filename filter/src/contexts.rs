@@ -33,8 +33,7 @@ struct Root {
 
 impl Context for Root {
     fn on_done(&mut self) -> bool {
-        VM.with(|vm| vm.done(&Envoy, self.id));
-        true
+        VM.with(|vm| vm.done(&Envoy, self.id))
     }
 }
 
