@@ -70,6 +70,8 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        #[cfg(feature = "crash")]
+        crate::crash::if_asked(&Envoy);
         action(VM.with(|vm| self.0.request_headers(vm, &Envoy, end_of_stream)))
     }
 

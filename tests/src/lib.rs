@@ -40,7 +40,7 @@ mod watchers;
 
 pub use answer::{Answer, document_id};
 pub use artifacts::{
-    document_server_binary, envoy_binary, filter_module, workspace, xds_server_binary,
+    crashing_filter_module, document_server_binary, envoy_binary, filter_module, workspace, xds_server_binary,
 };
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;

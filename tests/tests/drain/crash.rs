@@ -1,0 +1,1 @@
+//! A VM that crashes with streams open.
