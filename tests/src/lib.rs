@@ -40,7 +40,8 @@ mod watchers;
 
 pub use answer::{Answer, document_id};
 pub use artifacts::{
-    crashing_filter_module, document_server_binary, envoy_binary, filter_module, workspace, xds_server_binary,
+    crashing_filter_module, document_server_binary, envoy_binary, filter_module, workspace,
+    xds_server_binary,
 };
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;
