@@ -11,7 +11,7 @@ use yorkies_tests::{
     Request, STAY_OPEN, TestEnvironment, equal_weights, eventually, filter_module, keys,
 };
 
-use crate::scene::{AT_ONCE, LOOK, Scene, all_open, ended, moved, other_module, watches_of};
+use crate::scene::{AT_ONCE, LOOK, Scene, WATCH, all_open, ended, moved, other_module, watches_of};
 
 #[test]
 fn streams_of_an_older_module_are_drained_too() {
@@ -98,8 +98,10 @@ fn a_vm_that_is_left_with_requests_to_another_cluster_follows_too() {
         let both = Roster::new(equal_weights(&members))?;
         let add = |bootstrap: &mut Value| add_cluster(bootstrap, other.port());
         let mut scene = Scene::start_with(env, &members[..1], &filter_module()?, add).await?;
-        let request = Request::new(Method::POST, "/other/stream").header(STAY_OPEN, "yes")?;
+        // A stream by its path: where it is, is asked as soon as it is answered.
+        let request = Request::new(Method::POST, WATCH).header(OTHER, "yes")?;
         let request = request.header(SHARD_KEY, "project/document")?;
+        let request = request.header(STAY_OPEN, "yes")?;
         let elsewhere = scene.clients[0].open(&request).await?;
         ensure!(elsewhere.headers()["x-answered-by"] == "other");
         expect_reports(&scene, 0, |_| true).await?;
@@ -141,6 +143,9 @@ async fn expect_reports(scene: &Scene, open: u64, is_it: impl Fn(&Report) -> boo
     .await
 }
 
+/// Requests with this header go to the other cluster.
+const OTHER: &str = "x-other";
+
 /// Adds a cluster of one server, and a route to it.
 fn add_cluster(bootstrap: &mut Value, port: u16) -> Result<()> {
     let address = json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } });
@@ -153,7 +158,7 @@ fn add_cluster(bootstrap: &mut Value, port: u16) -> Result<()> {
         },
     });
     let route = json!({
-        "match": { "prefix": "/other/" },
+        "match": { "prefix": "/", "headers": [{ "name": OTHER, "present_match": true }] },
         "route": { "cluster": "other", "timeout": "0s" },
     });
     let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
