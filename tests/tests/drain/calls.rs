@@ -104,7 +104,8 @@ impl Call {
         }
         let request = request.body(StreamBody::new(ReceiverStream::new(frames)))?;
         let client = legacy::Client::builder(TokioExecutor::new())
-            .http2_only(true)
+            // Envoy 1.36 ends a stream of HTTP/2 that it resets as if all had been said.
+            .http2_only(!is_answered)
             .build_http();
         let response = tokio::spawn(async move {
             let (head, body) = client.request(request).await?.into_parts();
