@@ -1,6 +1,7 @@
 //! What each subcommand does.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -20,9 +21,12 @@ mod status;
 pub(crate) use plan::{PlanBasis, plan};
 pub(crate) use status::status;
 
+/// How long a shutdown waits for a state file that is being written.
+const SAVING: Duration = Duration::from_secs(2);
+
 pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let shutdown = async move {
@@ -33,7 +37,9 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
             tracing::info!("Shutting down");
         };
         server::run(config, shutdown).await
-    })
+    });
+    runtime.shutdown_timeout(SAVING);
+    served
 }
 
 pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {

@@ -29,8 +29,8 @@ pub enum Event {
 /// What the machine wants done, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Keep it over restarts, then hand it to all proxies. The view of the next
-    /// event has to be of that snapshot.
+    /// Hand it to all proxies, and keep it over restarts: an assignment first, if
+    /// that is quickly done. The view of the next event has to be of that snapshot.
     Publish(Box<FilterConfig>),
     /// Compute what moves from the newest of [`Machine::past`](super::Machine::past) to the present
     /// assignment; without an answer the machine goes on all the same.
