@@ -350,7 +350,10 @@ async fn a_disk_that_hangs_holds_up_no_rebalance_and_a_restart_takes_no_epoch_tw
     drop(hanging);
     let scene = Scene::start_on(at_restart, settings, &[1, 2, 4]).await;
     let epoch = scene.board.read().current.unwrap().epoch;
-    assert!(given.iter().all(|&given| given < epoch), "{given:?} {epoch}");
+    assert!(
+        given.iter().all(|&given| given < epoch),
+        "{given:?} {epoch}"
+    );
 }
 
 #[tokio::test]

@@ -116,7 +116,11 @@ async fn while_the_disk_hangs_nobody_waits_and_afterwards_the_newest_is_saved() 
     let mut store = Store::start(disk.clone(), Metrics::register(&mut registry));
     store.save(&state(1));
     store.settle(true).await;
-    assert_eq!(disk.held(), Some(state(1)), "an ordinary disk is waited for");
+    assert_eq!(
+        disk.held(),
+        Some(state(1)),
+        "an ordinary disk is waited for"
+    );
 
     let hanging = disk.hang();
     let start = Instant::now();
