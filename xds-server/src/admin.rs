@@ -75,13 +75,13 @@ impl Admin {
         rebalance::register(&mut registry, Arc::clone(board));
         let metrics = Metrics::register(&mut registry);
         fleet::register(&mut registry, Arc::clone(fleet), Arc::clone(board));
-        let ack_wait = config.rebalance.ack_wait.as_millis();
+        let settings = Settings::from(config);
         let this = Self {
             fleet: Arc::clone(fleet),
             board: Arc::clone(board),
             registry,
-            pace: Settings::from(config).pace,
-            ack_wait_ms: u64::try_from(ack_wait).unwrap_or(u64::MAX),
+            pace: settings.pace,
+            ack_wait_ms: settings.ack_wait_ms(),
             shares: Mutex::default(),
         };
         (Arc::new(this), metrics)

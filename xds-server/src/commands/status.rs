@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::screen::{percent, plain, table, time};
-use crate::api::{ProxyStatus, STATUS_PATH, Status, StreamStatus, VmPhase};
+use crate::api::{ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, VmPhase};
 use crate::client::AdminUrl;
 use crate::rebalance::machine::Stage;
 use crate::rebalance::{Behind, Change, Outcome, Record};
@@ -71,12 +71,12 @@ fn head(status: &Status) -> String {
     let stage = match (status.stage, &status.rebalance) {
         (Stage::Stable, _) => "stable".to_owned(),
         (Stage::Settling, _) => "settling: a change waits for further ones".to_owned(),
-        (Stage::Holding, Some(record)) => format!(
+        (Stage::Holding, Some(RebalanceStatus { record, .. })) => format!(
             "holding for {}, until all proxies route by it{}",
             time(record.hold_ms.unwrap_or_default()),
             missing(&record.left_behind)
         ),
-        (Stage::Draining, Some(record)) => format!(
+        (Stage::Draining, Some(RebalanceStatus { record, .. })) => format!(
             "draining for {}, {} ended{}",
             time(record.drain_ms.unwrap_or_default()),
             record.drained,
@@ -88,8 +88,11 @@ fn head(status: &Status) -> String {
     let under_way = status
         .rebalance
         .as_ref()
-        .map_or_else(String::new, |record| {
-            format!(" ({})", changes(&record.changes))
+        .map_or_else(String::new, |rebalance| {
+            let split = rebalance.split_ms.map_or_else(String::new, |split| {
+                format!("; a document is split for {} at most", time(split))
+            });
+            format!(" ({}{split})", changes(&rebalance.record.changes))
         });
     let pending = if status.pending && status.stage != Stage::Settling {
         "; another change waits"
@@ -190,34 +193,38 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool)
 }
 
 fn rebalances(status: &Status, now_ms: u64) -> String {
-    let rows = status.last.iter().map(|record| {
-        let ago = Duration::from_secs(now_ms.saturating_sub(record.started_unix_ms) / 1000);
-        let moved = record
-            .plan
-            .map_or_else(String::new, |plan| percent(plan.moved));
-        vec![
-            format!("{} ago", humantime::format_duration(ago)),
-            changes(&record.changes),
-            moved,
-            record.drained.to_string(),
-            took(record),
-            remarks(record),
-        ]
-    });
+    let rows = status
+        .last
+        .iter()
+        .map(|RebalanceStatus { record, split_ms }| {
+            let ago = Duration::from_secs(now_ms.saturating_sub(record.started_unix_ms) / 1000);
+            let moved = record
+                .plan
+                .map_or_else(String::new, |plan| percent(plan.moved));
+            vec![
+                format!("{} ago", humantime::format_duration(ago)),
+                changes(&record.changes),
+                moved,
+                record.drained.to_string(),
+                time_or_dash(*split_ms),
+                time_or_dash(record.to_zero_misplaced_ms()),
+                remarks(record),
+            ]
+        });
     let header = [
         "REBALANCE",
         "WHAT CHANGED",
         "MOVED",
         "DRAINED",
+        "LONGEST SPLIT",
         "0 MISPLACED AFTER",
         "",
     ];
-    table(&header, &[2, 3, 4], rows.collect())
+    table(&header, &[2, 3, 4, 5], rows.collect())
 }
 
-fn took(record: &Record) -> String {
-    let times = record.to_zero_misplaced_ms();
-    times.map_or_else(|| "-".to_owned(), time)
+fn time_or_dash(ms: Option<u64>) -> String {
+    ms.map_or_else(|| "-".to_owned(), time)
 }
 
 fn remarks(record: &Record) -> String {

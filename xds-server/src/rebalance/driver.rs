@@ -196,7 +196,9 @@ impl Driver {
             // That of an earlier rebalance is of no use any more.
             Effect::Plan => {
                 let open = self.parts.fleet.open_by_member(Instant::now());
-                self.planning = Planning::start(&self.machine, open);
+                let usual = self.parts.board.read().usual_hold_ms();
+                let hold_ms = usual.unwrap_or_else(|| self.machine.settings().ack_wait_ms());
+                self.planning = Planning::start(&self.machine, open, hold_ms);
             }
             Effect::Finished(record) => {
                 log::end(&record);

@@ -134,6 +134,12 @@ impl Machine {
         Some(alone_until.map_or(underway.deadline, |until| until.min(underway.deadline)))
     }
 
+    /// What it is set to.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// What was handed out last.
     #[must_use]
     pub fn current(&self) -> Option<&FilterConfig> {
