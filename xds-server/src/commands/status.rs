@@ -128,10 +128,13 @@ fn proxies(status: &Status) -> String {
         let streams = proxy.streams.iter().map(Some);
         let none = proxy.streams.is_empty().then_some(None);
         // The VMs of a node cannot be told apart by stream.
-        streams
-            .chain(none)
-            .enumerate()
-            .map(|(index, stream)| proxy_row(proxy, stream, index == 0))
+        streams.chain(none).enumerate().map(|(index, stream)| {
+            let mut row = proxy_row(proxy, stream);
+            if index == 0 {
+                row.extend(of_vms(proxy, status.epoch));
+            }
+            row
+        })
     });
     let rows: Vec<_> = rows.collect();
     let count = rows.len();
@@ -150,7 +153,7 @@ fn proxies(status: &Status) -> String {
     table(&header, &[4, 5, 6, 7, 8], shown) + &rest(count)
 }
 
-fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool) -> Vec<String> {
+fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> {
     let update = match stream {
         None => "not connected".to_owned(),
         Some(stream) => match &stream.nack {
@@ -161,15 +164,17 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool)
             _ => "behind".to_owned(),
         },
     };
-    let mut row = vec![
+    vec![
         plain(&proxy.node),
         stream.map_or_else(String::new, |stream| plain(&stream.software)),
         stream.map_or_else(String::new, |stream| stream.mode.clone()),
         update,
-    ];
-    if !with_vms {
-        return row;
-    }
+    ]
+}
+
+/// What the VMs of a proxy report together; of their epochs the lowest, unless
+/// all are at the present one, `newest`.
+fn of_vms(proxy: &ProxyStatus, newest: Option<u64>) -> [String; 5] {
     let vms = &proxy.vms;
     let sum = |of: fn(&crate::api::VmStatus) -> u64| {
         let sum = vms.iter().map(of).fold(0, u64::saturating_add);
@@ -178,9 +183,14 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool)
     let epoch = vms.iter().map(|vm| vm.epoch).min();
     let is_stopped = vms.iter().any(|vm| vm.phase == VmPhase::Stopped);
     let drained = sum(|vm| vm.drained);
-    row.extend([
+    let epoch = match epoch {
+        Some(epoch) if Some(epoch) == newest => "newest".to_owned(),
+        Some(epoch) => epoch.to_string(),
+        None => String::new(),
+    };
+    [
         vms.len().to_string(),
-        epoch.map_or_else(String::new, |epoch| epoch.to_string()),
+        epoch,
         sum(|vm| vm.open),
         sum(|vm| vm.misplaced),
         if is_stopped {
@@ -188,8 +198,7 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool)
         } else {
             drained
         },
-    ]);
-    row
+    ]
 }
 
 fn rebalances(status: &Status, now_ms: u64) -> String {

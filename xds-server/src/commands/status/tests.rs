@@ -90,8 +90,8 @@ stable
   MEMBER  ADDRESS      WEIGHT    KEYS  OPEN STREAMS
   m1      127.0.0.1:1       2  50.0 %             9
 
-  PROXY     VERSION       XDS    UPDATE    VMS  EPOCH  OPEN  MISPLACED  DRAINED
-  edge [2J  envoy 1.40.0  delta  accepted    2      7    10          2        4
+  PROXY     VERSION       XDS    UPDATE    VMS   EPOCH  OPEN  MISPLACED  DRAINED
+  edge [2J  envoy 1.40.0  delta  accepted    2  newest    10          2        4
 
   REBALANCE  WHAT CHANGED   MOVED  DRAINED  LONGEST SPLIT  0 MISPLACED AFTER
   12s ago    added m3      25.0 %       12          80 ms              90 ms
