@@ -55,6 +55,26 @@ fn a_report_replaces_the_last_one_and_a_silent_vm_is_forgotten() {
 }
 
 #[test]
+fn a_report_that_was_overtaken_is_a_sign_of_life_and_no_news() {
+    let fleet = Fleet::default();
+    let now = Instant::now();
+    let numbered = |sequence, misplaced| Report {
+        sequence,
+        misplaced,
+        ..report("a", 1)
+    };
+    let misplaced = |now| fleet.totals(None, now).misplaced;
+    fleet.report(numbered(2, 0), now).unwrap();
+    fleet.report(numbered(1, 3), soon(now, 14_000)).unwrap();
+    assert_eq!(misplaced(soon(now, 28_000)), 0);
+    assert_eq!(fleet.totals(None, soon(now, 28_000)).vms, 1);
+    fleet.report(numbered(3, 4), soon(now, 14_000)).unwrap();
+    assert_eq!(misplaced(soon(now, 14_000)), 4);
+    fleet.report(numbered(0, 5), soon(now, 14_000)).unwrap();
+    assert_eq!(misplaced(soon(now, 14_000)), 5, "it does not count");
+}
+
+#[test]
 fn a_stopped_drain_is_counted_and_an_unknown_phase_is_hold() {
     let fleet = Fleet::default();
     let now = Instant::now();

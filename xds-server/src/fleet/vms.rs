@@ -113,6 +113,12 @@ impl Vms {
         }
         self.make_room(&node, report.vm)?;
         let vms = self.nodes.entry(node).or_default();
+        if let Some(old) = vms.get_mut(&report.vm)
+            && is_overtaken(&report, &old.report)
+        {
+            old.heard = now;
+            return Ok(Taken::Usual);
+        }
         let old = vms.get(&report.vm);
         let old_entries = old.map_or(0, |old| old.report.members.len());
         let others = self.member_entries.saturating_sub(old_entries);
@@ -271,6 +277,11 @@ fn node_of(node: &str) -> Arc<str> {
         return "unknown".into();
     }
     node[..node.floor_char_boundary(MAX_NODE)].into()
+}
+
+/// Whether a later report of the same VM has arrived before this one.
+fn is_overtaken(report: &Report, last: &Report) -> bool {
+    report.sequence != 0 && report.sequence < last.sequence
 }
 
 fn truncate(text: &mut String, length: usize) {
