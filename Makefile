@@ -12,23 +12,23 @@ RELEASED    := YORKIES_XDS_SERVER=$(TARGET)/release/xds-server YORKIES_DOCUMENT_
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check audit bench bench-filter bench-rebalance bench-two-writers bench-memory released build filter toolchain envoy node python clean
+.PHONY: help demo up test matrix check audit bench bench-filter bench-rebalance bench-two-writers bench-memory released build filter toolchain envoy node python chromium clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: toolchain envoy ## Route documents through a real Envoy, add a server, show what moves, stop
+demo: toolchain envoy node ## Route documents through a real Envoy, add a server, show what moves, stop
 	@cargo build -q -p xds-server -p document-server -p yorkies-tests
 	@cargo build -q -p yorkies-filter --target $(WASM_TARGET) --profile filter
 	@cargo run -q -p yorkies-tests --bin demo
 
-up: toolchain envoy ## The same, kept running until Ctrl-C
+up: toolchain envoy node ## The same, kept running until Ctrl-C, with a page to write on
 	@cargo run -q -p yorkies-tests --bin demo -- --keep
 
-test: toolchain envoy node python ## All tests, the end-to-end ones on a real Envoy
+test: toolchain envoy node python chromium ## All tests, the end-to-end ones on a real Envoy
 	cargo test --workspace
 
-matrix: toolchain node python ## The end-to-end tests on every supported Envoy
+matrix: toolchain node python chromium ## The end-to-end tests on every supported Envoy
 	@for version in $(ENVOYS); do \
 	  echo "Envoy $$version"; \
 	  ENVOY_VERSION=$$version cargo test $(E2E) || exit 1; \
@@ -91,6 +91,9 @@ node:
 
 python:
 	@python3 -m pip --version >/dev/null 2>&1 || { echo "python3 with pip is missing: apt-get install python3-pip"; exit 1; }
+
+chromium:
+	@tests/chromium >/dev/null
 
 clean: ## Remove everything that was built
 	cargo clean

@@ -14,7 +14,7 @@ use sharding::{Assignment, Policy};
 
 use crate::artifacts::{filter_module, xds_server_binary};
 use crate::process::run_to_end;
-use crate::{Client, LogLine, MembersFile, Mode, Process, Protocol, Request, eventually};
+use crate::{Client, LogLine, MembersFile, Mode, Process, Protocol, Reply, Request, eventually};
 
 /// The events that tell where it listens.
 const XDS: &str = "xDS server listening";
@@ -31,6 +31,8 @@ pub struct Settings {
     pub listener: bool,
     /// Certificate chain and private key of that listener, as PEM files.
     pub tls: Option<[PathBuf; 2]>,
+    /// Where members come from, as it stands in the file.
+    pub registry: String,
     /// Further settings, as they stand in the file.
     pub more: &'static str,
 }
@@ -42,6 +44,7 @@ impl Default for Settings {
             upstream: "h2c",
             listener: true,
             tls: None,
+            registry: "{ file: members.yaml }".to_owned(),
             more: "",
         }
     }
@@ -112,11 +115,23 @@ impl ControlPlane {
         all.iter().map(assignment).collect()
     }
 
+    /// The metric of that name, with its labels as they stand there.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let metrics = self.get("/metrics").await?.text();
+        let mut values = metrics.lines().filter_map(|line| line.strip_prefix(name));
+        let value = values.find_map(|value| value.strip_prefix(' '));
+        Ok(value.with_context(|| format!("no {name}"))?.parse()?)
+    }
+
     async fn admin(&self, path: &str) -> Result<Value> {
+        Ok(serde_json::from_slice(&self.get(path).await?.body)?)
+    }
+
+    async fn get(&self, path: &str) -> Result<Reply> {
         let client = Client::new(self.admin, Protocol::Http1);
         let reply = client.send(&Request::new(Method::GET, path)).await?;
         ensure!(reply.status.is_success(), "{}", reply.text());
-        Ok(serde_json::from_slice(&reply.body)?)
+        Ok(reply)
     }
 
     /// Kills it; the members file can still be edited.
@@ -204,6 +219,7 @@ impl ControlPlane {
             upstream,
             listener,
             tls,
+            registry,
             more,
         } = &self.settings;
         let tls = tls.as_ref().map_or_else(String::new, |[chain, key]| {
@@ -220,7 +236,7 @@ impl ControlPlane {
              admin: {{ listen: \"127.0.0.1:0\" }}\n\
              state_file: state.json\n\
              policy: {policy}\n\
-             registry: {{ file: members.yaml }}\n\
+             registry: {registry}\n\
              {listener}\
              upstream: {{ protocol: {upstream} }}\n\
              filter: {{ module: \"{}\" }}\n\

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::artifacts::prepare;
 use crate::patience::limit_per_test;
-use crate::{ControlPlane, Envoy, Member, Mode, Scratch, Settings};
+use crate::{ControlPlane, Envoy, Member, Mode, Scratch, Settings, eventually};
 
 /// Hands out everything that an end-to-end test needs, and ends it all with the
 /// test.
@@ -96,6 +96,28 @@ impl TestEnvironment {
         let member = Member::start(id).await?;
         self.members.push(member.clone());
         Ok(member)
+    }
+
+    /// Starts that many members at one port of different addresses, each with
+    /// its address as its id: as containers behind one name have it.
+    pub async fn members_at_one_port(&mut self, count: u8) -> Result<Vec<Member>> {
+        let members = eventually("at one port", async || {
+            let mut members: Vec<Member> = Vec::new();
+            for number in 1..=count {
+                let port = members
+                    .first()
+                    .map_or(0, |first| first.entry(1).address.port());
+                let started = Member::start_at(([127, 0, 0, number], port).into()).await;
+                if started.is_err() {
+                    members.iter().for_each(Member::stop);
+                }
+                members.push(started?);
+            }
+            Ok(members)
+        });
+        let members = members.await?;
+        self.members.extend(members.iter().cloned());
+        Ok(members)
     }
 
     /// Starts a control plane.

@@ -16,6 +16,7 @@ mod artifacts;
 mod client;
 mod cluster;
 mod control_plane;
+mod dns_server;
 mod document_server;
 mod documents;
 mod environment;
@@ -47,6 +48,7 @@ pub use artifacts::{
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Settings, run_xds_server};
+pub use dns_server::{DnsServer, Service};
 pub use document_server::{DocumentServer, DocumentStore, PAGES_RULE};
 pub use documents::Documents;
 pub use environment::TestEnvironment;

@@ -72,8 +72,19 @@ impl Member {
     /// Starts a member somewhere on the loopback.
     pub(crate) async fn start(id: impl Into<String>) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::serve(listener, id.into())
+    }
+
+    /// Starts a member there, with its address as its id.
+    pub(crate) async fn start_at(address: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let id = listener.local_addr()?.to_string();
+        Self::serve(listener, id)
+    }
+
+    fn serve(listener: TcpListener, id: String) -> Result<Self> {
         let state = Arc::new(State {
-            id: id.into(),
+            id,
             address: listener.local_addr()?,
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),

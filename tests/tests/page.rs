@@ -11,7 +11,7 @@ use serde_json::Value;
 use sharding::{Member as Entry, Policy};
 use yorkies_tests::{
     Cluster, DocumentServer, DocumentStore, Mode, PAGES_RULE, Settings, TestEnvironment,
-    assignment, chromium_binary, eventually, target_folder,
+    assignment, chromium_binary, eventually, patience, target_folder,
 };
 
 /// Sheets among which there is one that the new server gets.
@@ -40,8 +40,10 @@ fn two_people_write_on_while_their_sheet_moves_and_see_where_it_went() {
         let chromium = chromium_binary()?.display().to_string();
         let screenshots = screenshots()?;
         let folder = screenshots.display().to_string();
+        let timeout = patience().as_millis().to_string();
         let arguments = [
             ["--url", &url],
+            ["--timeout", &timeout],
             ["--document", &sheet],
             ["--chromium", &chromium],
             ["--screenshots", &folder],
@@ -62,15 +64,11 @@ fn two_people_write_on_while_their_sheet_moves_and_see_where_it_went() {
         ensure!(run.success, "{result:#}");
         let together = run.events("together");
         let together = together.first().context("they never met")?;
-        let text = format!(
-            "{}{}",
-            text(&result["written"][0])?,
-            text(&result["written"][1])?
-        );
-        for person in ["one", "two"] {
-            let (earlier, now) = (&together[person], &result[person]);
+        let moved = &result["moved"];
+        for person in [0, 1] {
+            let (earlier, now) = (&together["pages"][person], &moved["pages"][person]);
             ensure!(earlier["server"] == before, "not on {before}: {earlier:#}");
-            ensure!(now["text"] == text, "not {text:?}: {now:#}");
+            ensure!(now["text"] == moved["written"], "not all: {moved:#}");
             expect_told(now, &before)?;
         }
         for name in ["desktop.png", "phone.png"] {
@@ -106,7 +104,7 @@ fn expect_told(page: &Value, before: &str) -> Result<()> {
     let beginning =
         format!("moved from {before} to {server}: the watch stream was ended and came back after");
     ensure!(
-        told.contains(&beginning) && told.ends_with("none lost"),
+        told.contains(&beginning) && told.ends_with(", no edit lost"),
         "{told:?} is not {beginning:?}"
     );
     ensure!(

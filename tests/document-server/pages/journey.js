@@ -33,6 +33,6 @@ export class Journey {
 export function sentence({ from, to, away }) {
   if (!from) return `found on ${to}`;
   const stream = away === undefined ? 'the watch stream was opened anew'
-    : `the watch stream was ended and came back after ${(away / 1000).toFixed(1)} s`;
+    : `the watch stream was ended and came back after ${(away / 1000).toFixed(1)}\u00a0s`;
   return from === to ? `still on ${to}: ${stream}` : `moved from ${from} to ${to}: ${stream}`;
 }

@@ -4,7 +4,7 @@ import { observeCalls } from './calls.js';
 import { applied, difference, inverse, rebased } from './edits.js';
 import { Journey, sentence } from './journey.js';
 import { Paper } from './paper.js';
-import { People, distinctColor, remember, whoIAm } from './people.js';
+import { People, distinct, remember, whoIAm } from './people.js';
 import { Session, shardKey, unique } from './session.js';
 
 /** Between attempts to join, and what a refusal must be apart from the last one to be tried again: milliseconds. */
@@ -27,7 +27,10 @@ let refusedAt = -Infinity;
 const unverified = [];
 
 const people = new People(element('people'), element('me'), (name) => present({ ...me, name }));
-const paper = new Paper(element('text'), element('carets'), { edited: write, selected: (range) => session.select(range) });
+const paper = new Paper(element('text'), element('carets'), {
+  edited: write,
+  selected: (range) => paper.isOpen && session.select(range),
+});
 
 observeCalls(shardKey(key), (call) => {
   const stay = journey.answered(call, performance.now());
@@ -39,7 +42,6 @@ observeCalls(shardKey(key), (call) => {
 });
 addEventListener('pagehide', () => session?.leave());
 addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
-element('again').addEventListener('click', () => join());
 element('second').href = location.href;
 if (navigator.clipboard) {
   element('copy').hidden = false;
@@ -61,8 +63,8 @@ function documentKey() {
   return address.searchParams.get('document');
 }
 
-/** Joins as a new client, as often as it takes, and writes there what the last one could not. */
-async function join() {
+/** Joins as a new client, as often as it takes, and writes what the last one wrote and could not send. */
+async function join(last) {
   const unsent = difference(acknowledged, paper.text);
   const before = acknowledged;
   let attempt;
@@ -72,57 +74,65 @@ async function join() {
     showServer('joining');
     attempt = await next.join(me).then(() => undefined, (error) => error);
     if (attempt) {
+      next.abandon();
       showServer('joining', `cannot join: ${attempt.message}`);
       await pause(RETRY);
     }
   } while (attempt);
   acknowledged = session.text;
-  paper.show(session.text);
-  paper.isOpen = true;
-  if (unsent) {
+  // A server may have stored what it then refused.
+  if (unsent && session.madeBy(last.author) < last.made) {
     const others = difference(before, acknowledged);
-    write(others ? rebased(unsent, others) : unsent, [0, 0]);
+    const edit = others ? rebased(unsent, others) : unsent;
+    const end = edit.from + edit.insert.length;
+    session.edit(edit, [end, end]);
   }
-  present({ ...me, color: distinctColor(me.color, session.others) });
+  paper.isOpen = true;
+  present(distinct(me, session.others));
   showServer();
 }
 
 /** What a session's events do, as long as it is the one in use. */
 function handlers(isInUse) {
-  const on = {
-    changed() {
+  // While it joins, the text comes change by change, and whatever fails is tried again.
+  const joined = (act) => () => isInUse() && paper.isOpen && act();
+  return {
+    changed: joined(() => {
       const [shown, text] = [paper.text, session.text];
       const unsent = difference(acknowledged, shown);
       const theirs = difference(shown, text);
       if (theirs) acknowledged = applied(acknowledged, unsent ? rebased(theirs, inverse(acknowledged, unsent)) : theirs);
       show();
-    },
-    synced() {
+    }),
+    synced: joined(() => {
       if (!session.isSent) return;
       acknowledged = session.text;
-      for (const item of unverified.splice(0)) item.querySelector('b').textContent = verdict();
+      unverified.splice(0).forEach(judge);
       show();
-    },
-    people: () => show(),
+    }),
+    people: joined(show),
+    refused: joined(refused),
     watchEnded() {
+      if (!isInUse()) return;
       journey.watchEnded(performance.now());
       showServer();
     },
-    refused,
   };
-  const guarded = Object.entries(on).map(([name, act]) => [name, () => isInUse() && act()]);
-  return Object.fromEntries(guarded);
 }
 
 /** A server that the document has moved to may remember this client from before, and refuse what does not fit that. */
 async function refused() {
-  session.leave();
+  const last = session.own;
+  session.abandon();
   session = undefined;
   paper.isOpen = false;
+  journey.watchEnded(performance.now());
   const isFirst = performance.now() - refusedAt > REFUSALS_APART;
   refusedAt = performance.now();
   tell(`${journey.server} refused this page, which it remembers from before`, 'refusal');
-  if (isFirst) await join();
+  const joinAgain = () => join(last);
+  element('again').onclick = joinAgain;
+  if (isFirst) await joinAgain();
   else showServer('stopped');
 }
 
@@ -140,23 +150,30 @@ function present(person) {
 }
 
 function show() {
-  if (!session) return;
+  if (!paper.isOpen) return;
   paper.show(session.text);
   const { here, made } = session.edits;
-  element('count').textContent = here || made ? `${made} ${made === 1 ? 'edit' : 'edits'}, ${verdict()}` : '';
+  element('count').textContent = here || made ? `${made} ${made === 1 ? 'edit' : 'edits'}, ${verdict('none')}` : '';
   element('count').classList.toggle('bad', here !== made);
-  // While the stream is away nobody is known to be there; they are not gone for that.
-  if (journey.isWatching) {
-    people.show(me, session.others);
-    paper.draw(session.others);
-  }
+  // While the stream is away nobody is known to be there; they are not gone for that, but their carets move.
+  if (journey.isWatching) people.show(me, session.others);
+  paper.draw(journey.isWatching ? session.others : []);
 }
 
-/** What the document's own count says. */
-function verdict() {
+/** What the document's own count says, with that word for no edits. */
+function verdict(none) {
   const { here, made } = session.edits;
-  if (here === made) return 'none lost';
+  if (here === made) return `${none} lost`;
   return here < made ? `${made - here} lost` : `${here - made} applied twice`;
+}
+
+/** Adds to a move what became of the edits. */
+function judge(item) {
+  const { here, made } = session.edits;
+  const words = item.querySelector('b');
+  words.before(', ');
+  words.textContent = verdict('no edit');
+  words.classList.toggle('bad', here !== made);
 }
 
 function showServer(state = journey.isWatching ? 'connected' : 'away', words = undefined) {
@@ -176,7 +193,7 @@ function tell(text, kind) {
   const time = document.createElement('time');
   time.textContent = new Date().toLocaleTimeString('en-GB');
   item.dataset.kind = kind;
-  item.append(time, text, document.createElement('b'));
+  item.append(time, ' ', text, document.createElement('b'));
   element('history').prepend(item);
   while (element('history').children.length > HISTORY) element('history').lastChild.remove();
   return item;

@@ -33,11 +33,11 @@ export class Paper {
 
   /** Whether a person can write. */
   get isOpen() {
-    return !this.#field.disabled;
+    return !this.#field.readOnly;
   }
 
   set isOpen(isOpen) {
-    this.#field.disabled = !isOpen;
+    this.#field.readOnly = !isOpen;
   }
 
   /** Shows what the text has become, the caret where it was in it. */

@@ -17,12 +17,18 @@ export function remember({ name, color }) {
   Object.assign(sessionStorage, { name, color });
 }
 
-/** That color, or one that none of the others has. */
-export function distinctColor(color, others) {
-  const taken = new Set(others.map((other) => other.color));
-  if (!taken.has(color)) return color;
-  const free = COLORS.filter((candidate) => !taken.has(candidate));
-  return free.length ? any(free) : color;
+/** That person, but with a name and a color that none of the others has, as far as there are enough. */
+export function distinct({ name, color }, others) {
+  return {
+    name: free(NAMES, name, others.map((other) => other.name)),
+    color: free(COLORS, color, others.map((other) => other.color)),
+  };
+}
+
+function free(all, wanted, taken) {
+  if (!taken.includes(wanted)) return wanted;
+  const left = all.filter((one) => !taken.includes(one));
+  return left.length ? any(left) : wanted;
 }
 
 /** The list of people, its first one this page's own, whose name can be changed. */

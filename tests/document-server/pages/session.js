@@ -2,7 +2,7 @@
 
 import {
   Client, ClientCondition, Counter, CounterType, Document, DocSyncStatus, LogLevel, OpSource, StreamConnectionStatus,
-  Text, setLogLevel,
+  SyncMode, Text, setLogLevel,
 } from './yorkie-js-sdk.es.js';
 
 setLogLevel(LogLevel.Error);
@@ -70,13 +70,24 @@ export class Session {
     return { here: edits?.getValue() ?? 0, made: numbers.reduce((sum, number) => sum + number, 0) };
   }
 
+  /** As whom this client edits, and how many edits it has made. */
+  get own() {
+    const author = this.#client.getKey();
+    return { author, made: this.madeBy(author) };
+  }
+
+  /** How many edits of that author have come. */
+  madeBy(author) {
+    return this.#root.made?.[author] ?? 0;
+  }
+
   /** Edits the text, and tells the others where the caret is then. */
   edit({ from, to, insert }, selection) {
-    const me = this.#client.getKey();
+    const { author, made } = this.own;
     this.#document.update((root, presence) => {
       root.text.edit(from, to, insert);
       root.edits.increase(1);
-      root.made[me] = (root.made[me] ?? 0) + 1;
+      root.made[author] = made + 1;
       presence.set({ selection: root.text.indexRangeToPosRange(selection) });
     });
   }
@@ -114,10 +125,16 @@ export class Session {
     return this.#client.detach(this.#document).catch(() => {});
   }
 
+  /** Sends nothing any more, not even that it goes: that would send again what has been refused. */
+  abandon() {
+    return this.#client.changeSyncMode(this.#document, SyncMode.Manual).catch(() => {});
+  }
+
   #listen() {
     const { on } = this;
     this.#document.subscribe(({ source }) => source === OpSource.Remote && on.changed());
-    this.#document.subscribe('presence', () => on.people());
+    // When the stream ends, the SDK first forgets the others and then tells that it has ended.
+    this.#document.subscribe('presence', () => queueMicrotask(on.people));
     this.#document.subscribe('sync', ({ value }) => {
       if (value === DocSyncStatus.Synced) on.synced();
       else this.#lookWhetherItGoesOn();

@@ -6,9 +6,10 @@
 //     [--timeout MS]       how long to wait for anything (default: 20000)
 //
 // Prints JSON lines. After `"event":"together"` both have seen what the other wrote; from then on they write until both
-// pages tell of a move, which whoever started this has to bring about. The last line has `"event":"result"`. Ends with
-// 0 when both pages then show every character in its place, and nothing was wrong in the browser, else with 1.
-// Leaves `desktop.png` and `phone.png` in the folder for screenshots, whatever came of it.
+// pages tell of a move, which whoever started this has to bring about. Then each page is refused once, as by a server
+// with an old memory, and has to join again. The last line has `"event":"result"`, with what the pages showed after the
+// move. Ends with 0 when both pages always had every character once and in its place, and nothing was wrong in the
+// browser, else with 1. Leaves `desktop.png` and `phone.png` in the folder for screenshots, unless a page did not open.
 
 const path = require('node:path');
 const { parseArgs } = require('node:util');
@@ -46,6 +47,8 @@ const print = (event, facts) =>
 class Writer {
   written = '';
   problems = [];
+  /** While this page is being refused. */
+  isRefused = false;
 
   static async open(browser, device, address) {
     const writer = new Writer();
@@ -54,13 +57,18 @@ class Writer {
     writer.page = await context.newPage();
     writer.page.on('pageerror', (error) => writer.problems.push(String(error.stack ?? error)));
     writer.page.on('console', (message) => {
-      if (message.type() === 'error' && !isEndOfWatch(message)) {
+      if (message.type() === 'error' && !isEndOfWatch(message) && !writer.isRefused) {
         writer.problems.push(`${message.text()} (${message.location().url})`);
       }
     });
+    writer.page.on('request', (request) => {
+      // A detach brings all that is not acknowledged, and a server may have stored that already.
+      const sentAgain = writer.isRefused && request.url().endsWith('/DetachDocument');
+      if (sentAgain) writer.problems.push('what was refused was sent again');
+    });
     await writer.page.goto(address);
     await writer.page.locator('#server[data-state=connected]').waitFor();
-    await writer.page.locator('#text:enabled').waitFor();
+    await writer.page.locator('#text:read-write').waitFor();
     await writer.page.locator('#text').focus();
     return writer;
   }
@@ -71,6 +79,23 @@ class Writer {
       this.written += character;
       await this.page.waitForTimeout(PAUSE);
     }
+  }
+
+  /**
+   * Writes something that is refused: before or after it has been stored. What the browser then says of it is no
+   * problem of the page.
+   */
+  async writeRefused(text, { isStored }) {
+    this.isRefused = true;
+    await this.page.route('**/PushPullChanges', async (route) => {
+      const headers = { 'x-served-by': 'yorkie-x' };
+      if (isStored) await route.fetch();
+      await route.fulfill({ status: 400, headers, json: { code: 'failed_precondition', message: 'refused by the test' } });
+    }, { times: 1 });
+    await this.write(text);
+    await this.page.locator('#history [data-kind=refusal]').waitFor();
+    await this.page.locator('#text:read-write').waitFor();
+    this.isRefused = false;
   }
 
   /** Waits until the sheet has that text. */
@@ -102,60 +127,83 @@ function isEndOfWatch(message) {
   return message.location().url.endsWith('/Watch') && message.text().includes('net::ERR_INCOMPLETE_CHUNKED_ENCODING');
 }
 
-async function writeAcrossAMove(one, two) {
-  const all = () => `${one.written}${two.written}`;
-  const bothShowAll = () => Promise.all([one.shows(all()), two.shows(all())]);
+/** What both have written. Each has a line, so that it is the same however they took turns. */
+const allOf = ([one, two]) => `${one.written}${two.written}`;
 
-  await one.write('This sheet lies on one server, whoever writes on it. 🦦');
+const bothShowAll = (writers) => Promise.all(writers.map((writer) => writer.shows(allOf(writers))));
+
+async function writeTogether(writers) {
+  const [one, two] = writers;
+  await one.write('This sheet lies on one server, whoever writes on it. 😀');
   await two.shows(one.written);
-  // On a line of its own, so that the text is what both have written, however it interleaved.
   await two.page.keyboard.press('Control+End');
-  await two.write('\nAnd I am here too, on a phone. 🐦');
-  await bothShowAll();
-  print('together', { one: await one.facts, two: await two.facts });
+  await two.write('\nAnd I am here too, on a phone. 😺');
+  await bothShowAll(writers);
+}
 
+async function writeAcrossAMove(writers) {
+  const [one, two] = writers;
   let isOver = false;
   const goOn = async (writer, text) => {
     while (!isOver) await writer.write(text);
   };
-  const writing = [goOn(one, ONE_GOES_ON), goOn(two, TWO_GOES_ON)];
-  await Promise.race([Promise.all([one.move.waitFor(), two.move.waitFor()]), ...writing]).finally(() => (isOver = true));
-  await Promise.all(writing);
-  print('moved', {});
-
+  const writing = Promise.all([goOn(one, ONE_GOES_ON), goOn(two, TWO_GOES_ON)]);
+  await Promise.race([Promise.all([one.move.waitFor(), two.move.waitFor()]), writing]).finally(() => (isOver = true));
+  await writing;
   await Promise.all([one.write(' This is after the move.'), two.write(' And so is this.')]);
-  await bothShowAll();
-  const caretsAreBack = (writer) => writer.page.locator('#carets span').waitFor({ state: 'attached' });
-  await Promise.all([caretsAreBack(one), caretsAreBack(two)]);
+  await bothShowAll(writers);
+  await Promise.all(writers.map(({ page }) => page.locator('#carets span').waitFor({ state: 'attached' })));
+}
+
+async function writeAcrossRefusals(writers) {
+  const [one, two] = writers;
+  await one.page.locator('#text').evaluate((field, end) => field.setSelectionRange(end, end), one.written.length);
+  await one.writeRefused('!', { isStored: false });
+  await one.write(' I am still here.');
+  await bothShowAll(writers);
+  await two.page.keyboard.press('Control+End');
+  await two.writeRefused('?', { isStored: true });
+  await two.write(' So am I.');
+  await bothShowAll(writers);
+}
+
+async function screenshots(writers) {
+  for (const [index, name] of ['desktop.png', 'phone.png'].entries()) {
+    const file = path.join(options.screenshots, name);
+    await writers[index]?.page.screenshot({ path: file, fullPage: true, animations: 'disabled' });
+  }
 }
 
 async function run() {
   const browser = await chromium.launch({ executablePath: options.chromium, args: FLAGS, timeout });
   const writers = [];
   const problems = [];
+  const factsOfAll = () => Promise.all(writers.map((writer) => writer.facts));
+  let moved;
   try {
     const address = new URL(options.url);
     if (options.document) address.searchParams.set('document', options.document);
     writers.push(await Writer.open(browser, DESKTOP, address.href));
     // The second one is sent the address of the first.
     writers.push(await Writer.open(browser, PHONE, writers[0].page.url()));
-    await writeAcrossAMove(...writers);
+    await writeTogether(writers);
+    print('together', { pages: await factsOfAll() });
+    await writeAcrossAMove(writers);
+    moved = { written: allOf(writers), pages: await factsOfAll() };
+    await screenshots(writers);
+    await writeAcrossRefusals(writers);
   } catch (error) {
     problems.push(String(error.message ?? error));
+    if (!moved) await screenshots(writers);
   }
-  const facts = await Promise.all(writers.map((writer) => writer.facts));
-  for (const [index, name] of ['desktop.png', 'phone.png'].entries()) {
-    const file = path.join(options.screenshots, name);
-    await writers[index]?.page.screenshot({ path: file, fullPage: true, animations: 'disabled' });
-  }
-  for (const { isWiderThanScreen } of facts) {
+  const pages = await factsOfAll();
+  for (const { isWiderThanScreen, count } of pages) {
     if (isWiderThanScreen) problems.push('a page is wider than its screen');
+    if (!count.endsWith('edits, none lost')) problems.push(`edits are lost: ${count}`);
   }
   problems.push(...writers.flatMap((writer) => writer.problems));
   await browser.close();
-  return {
-    ok: problems.length === 0, problems, one: facts[0], two: facts[1], written: writers.map((writer) => writer.written),
-  };
+  return { ok: problems.length === 0, problems, moved, pages };
 }
 
 if (!options.url || !options.chromium || !options.screenshots) {
