@@ -12,7 +12,7 @@ RELEASED    := YORKIES_XDS_SERVER=$(TARGET)/release/xds-server YORKIES_DOCUMENT_
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check audit bench bench-filter bench-rebalance bench-two-writers bench-memory released build filter toolchain envoy node python chromium clean
+.PHONY: help demo up test matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory released build filter toolchain envoy node python chromium clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ check: toolchain ## Formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p yorkies-filter -p empty-filter --target $(WASM_TARGET) -- -D warnings
+
+docs: toolchain ## The tables of docs/configuration.md, from the code
+	YORKIES_WRITE_DOCS=1 cargo test -q -p xds-server --test reference
 
 audit: ## Licences, duplicate and unused dependencies (needs cargo-deny and cargo-machete)
 	cargo deny check bans licenses sources

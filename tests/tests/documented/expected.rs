@@ -1,0 +1,87 @@
+//! What a command prints against what a document says that it prints.
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, ensure};
+
+/// Stands for any number of lines.
+const ANYTHING: &str = "...";
+
+/// Line by line as it stands.
+pub(crate) fn expect_equal(said: &str, printed: &str) -> Result<()> {
+    expect(said, printed, |line| line.trim_end().to_owned())
+}
+
+/// Line by line without what differs from run to run: numbers, addresses,
+/// times and the width of columns. Words, names and shapes are the same.
+pub(crate) fn expect_alike(said: &str, printed: &str) -> Result<()> {
+    expect(said, printed, |line| {
+        let words: Vec<_> = line.split_whitespace().map(shape).collect();
+        words
+            .join(" ")
+            .replace("N ms", "TIME")
+            .replace("N s", "TIME")
+    })
+}
+
+fn expect(said: &str, printed: &str, comparable: impl Fn(&str) -> String) -> Result<()> {
+    let lines = |text: &str| text.trim_end().lines().map(&comparable).collect::<Vec<_>>();
+    let (said, printed) = (lines(said), lines(printed));
+    ensure!(
+        matches(&said, &printed),
+        "it is said to print\n{}\nbut prints\n{}",
+        said.join("\n"),
+        printed.join("\n")
+    );
+    Ok(())
+}
+
+fn matches(said: &[String], printed: &[String]) -> bool {
+    match (said.split_first(), printed.split_first()) {
+        (None, None) => true,
+        (Some((line, said)), _) if line.trim() == ANYTHING => {
+            (0..=printed.len()).any(|skipped| matches(said, &printed[skipped..]))
+        }
+        (Some((line, said)), Some((other, printed))) => line == other && matches(said, printed),
+        _ => false,
+    }
+}
+
+/// A word without its numbers: `12,`, `8.3`, `3s`, `127.0.0.1:80`.
+fn shape(word: &str) -> String {
+    let bare = word.trim_matches([',', ';', '(', ')']);
+    let shape = if bare.parse::<SocketAddr>().is_ok() {
+        "ADDRESS"
+    } else {
+        let unit = bare.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        match unit {
+            _ if unit.len() == bare.len() => return word.to_owned(),
+            "" => "N",
+            "s" | "m" | "ms" => "TIME",
+            _ => return word.to_owned(),
+        }
+    };
+    word.replace(bare, shape)
+}
+
+#[test]
+fn numbers_may_differ_and_words_may_not() {
+    let said = "  yorkie-0  127.0.0.1:1  1  25.0 %  3s ago\n  ...\n49 ms, then (7)\n";
+    for same in [
+        "yorkie-0 127.0.0.1:22 1 8.1 % 4ms ago\n1.5 s, then (12)",
+        "yorkie-0 [::1]:22 1 8.1 % 4s ago\na\nb\n1 ms, then (12)\n",
+    ] {
+        assert!(expect_alike(said, same).is_ok(), "{same}");
+        assert!(expect_equal(said, same).is_err(), "{same}");
+    }
+    for other in [
+        "yorkie-1 127.0.0.1:22 1 8.1 % 4s ago\n49 ms, then (7)",
+        "yorkie-0 127.0.0.1:22 1 8.1 % ago\n49 ms, then (7)",
+        "yorkie-0 127.0.0.1:22 1 8.1 % 4s ago\n49 ms then (7)",
+        "yorkie-0 127.0.0.1:22 1 8.1 % 4s ago",
+    ] {
+        assert!(expect_alike(said, other).is_err(), "{other}");
+    }
+    assert!(expect_equal("a\n...\nb 1\n", "a\nx\nb 1").is_ok());
+    assert!(expect_equal("a\n...\nb 1\n", "a\nx\nb 2").is_err());
+}
