@@ -7,6 +7,11 @@ use anyhow::{Result, ensure};
 /// Stands for any number of lines.
 const ANYTHING: &str = "...";
 
+/// What stands for what differs.
+const ADDRESS: &str = "ADDRESS";
+const NUMBER: &str = "NUMBER";
+const TIME: &str = "TIME";
+
 /// Line by line as it stands.
 pub(crate) fn expect_equal(said: &str, printed: &str) -> Result<()> {
     expect(said, printed, |line| line.trim_end().to_owned())
@@ -16,11 +21,17 @@ pub(crate) fn expect_equal(said: &str, printed: &str) -> Result<()> {
 /// times and the width of columns. Words, names and shapes are the same.
 pub(crate) fn expect_alike(said: &str, printed: &str) -> Result<()> {
     expect(said, printed, |line| {
-        let words: Vec<_> = line.split_whitespace().map(shape).collect();
-        words
-            .join(" ")
-            .replace("N ms", "TIME")
-            .replace("N s", "TIME")
+        let mut shapes: Vec<String> = Vec::new();
+        for word in line.split_whitespace() {
+            let is_unit = ["ms", "s"].contains(&bare(word));
+            match shapes.last_mut() {
+                Some(number) if is_unit && number == NUMBER => {
+                    *number = word.replace(bare(word), TIME);
+                }
+                _ => shapes.push(shape(word)),
+            }
+        }
+        shapes.join(" ")
     })
 }
 
@@ -49,19 +60,20 @@ fn matches(said: &[String], printed: &[String]) -> bool {
 
 /// A word without its numbers: `12,`, `8.3`, `3s`, `127.0.0.1:80`.
 fn shape(word: &str) -> String {
-    let bare = word.trim_matches([',', ';', '(', ')']);
-    let shape = if bare.parse::<SocketAddr>().is_ok() {
-        "ADDRESS"
-    } else {
-        let unit = bare.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-        match unit {
-            _ if unit.len() == bare.len() => return word.to_owned(),
-            "" => "N",
-            "s" | "m" | "ms" => "TIME",
-            _ => return word.to_owned(),
-        }
+    let bare = bare(word);
+    let unit = bare.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let has_number = bare.starts_with(|c: char| c.is_ascii_digit());
+    let shape = match unit {
+        _ if bare.parse::<SocketAddr>().is_ok() => ADDRESS,
+        "" if has_number => NUMBER,
+        "s" | "m" | "ms" if has_number => TIME,
+        _ => return word.to_owned(),
     };
     word.replace(bare, shape)
+}
+
+fn bare(word: &str) -> &str {
+    word.trim_matches([',', ';', '(', ')'])
 }
 
 #[test]

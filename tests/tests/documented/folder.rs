@@ -58,13 +58,12 @@ impl Folder {
     /// first line, `# NAME.yaml`.
     pub(crate) fn take(&self, block: &Block) -> Result<()> {
         let first = block.text.lines().next().unwrap_or_default();
-        let name = first
-            .strip_prefix("# ")
-            .map(|rest| rest.split([':', ' ']).next());
-        match name.flatten() {
-            Some(name) if name.ends_with(".yaml") => self.write(name, &block.text),
-            _ => Ok(()),
+        let words = first.strip_prefix("# ").unwrap_or_default();
+        let name = words.split([':', ' ']).next().unwrap_or_default();
+        if Path::new(name).extension().is_some_and(|is| is == "yaml") {
+            self.write(name, &block.text)?;
         }
+        Ok(())
     }
 
     /// Writes a file, in which the module is where it is on this machine.

@@ -10,6 +10,7 @@ mod settings;
 mod source;
 
 use std::env;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -87,7 +88,7 @@ fn rewritten(document: &str, source: &Source) -> Result<String> {
             .with_context(|| format!("{part}: has no end"))?;
         let made = made(part, source).with_context(|| part.to_owned())?;
         let made = made.trim_start_matches('\n');
-        text.push_str(&format!("{before}{START}{part} -->\n\n{made}\n{END}"));
+        write!(text, "{before}{START}{part} -->\n\n{made}\n{END}")?;
         parts.push(part);
         rest = after;
     }
