@@ -1,6 +1,8 @@
 # Everything a person types. `make` alone lists it.
 
 WASM_TARGET := wasm32-wasip1
+# What a release has a server for: static, for any Linux. The linker that comes with Rust needs no C compiler for either.
+SERVERS     := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 TARGET      := $(or $(CARGO_TARGET_DIR),target)
 # As the linker leaves them; what is shipped and benched is made from these.
 LINKED      := $(TARGET)/$(WASM_TARGET)/filter
@@ -12,7 +14,7 @@ RELEASED    := YORKIES_XDS_SERVER=$(TARGET)/release/xds-server YORKIES_DOCUMENT_
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory released build filter toolchain envoy node python chromium clean
+.PHONY: help demo up test matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory released dist compose-test build filter toolchain envoy node python chromium compose jq clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,10 +27,10 @@ demo: toolchain envoy node ## Route documents through a real Envoy, add a server
 up: toolchain envoy node ## The same, kept running until Ctrl-C, with a page to write on
 	@cargo run -q -p yorkies-tests --bin demo -- --keep
 
-test: toolchain envoy node python chromium ## All tests, the end-to-end ones on a real Envoy
+test: toolchain envoy node python chromium compose jq ## All tests, the end-to-end ones on a real Envoy
 	cargo test --workspace
 
-matrix: toolchain node python chromium ## The end-to-end tests on every supported Envoy
+matrix: toolchain node python chromium jq ## The end-to-end tests on every supported Envoy
 	@for version in $(ENVOYS); do \
 	  echo "Envoy $$version"; \
 	  ENVOY_VERSION=$$version cargo test $(E2E) || exit 1; \
@@ -71,6 +73,22 @@ bench-memory: released ## What 1000 assignments cost an Envoy with 10000 open st
 released: toolchain envoy
 	cargo build -q --release -p xds-server -p document-server
 
+dist: filter ## A release: target/dist with the filter, a static server for each architecture, and checksums
+	@rustup target add $(SERVERS)
+	@rm -rf $(TARGET)/dist && mkdir -p $(TARGET)/dist
+	@for target in $(SERVERS); do \
+	  CARGO_PROFILE_RELEASE_STRIP=symbols RUSTFLAGS="-C linker=rust-lld" \
+	    cargo build --locked --release -p xds-server --target $$target \
+	    && cp $(TARGET)/$$target/release/xds-server $(TARGET)/dist/xds-server-$${target%%-*} || exit 1; \
+	done
+	@cp $(TARGET)/filter/$$(readlink $(TARGET)/filter/yorkies-filter.wasm) LICENSE CHANGELOG.md $(TARGET)/dist
+	@cd $(TARGET)/dist && sha256sum * > SHA256SUMS && ls -l
+
+compose-test: compose ## The demo in containers, as the README has it (needs a Docker engine; minutes)
+	@if timeout 10 docker info >/dev/null 2>&1; \
+	then cargo test -p yorkies-tests --test compose -- --ignored --nocapture; \
+	else echo "skipped: no Docker engine is running, the demo in containers was not tried"; fi
+
 build: filter ## The server (release) and the filter
 	cargo build -q --release -p xds-server
 
@@ -97,6 +115,13 @@ python:
 
 chromium:
 	@tests/chromium >/dev/null
+
+compose:
+	@docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null \
+	  || { echo "docker compose is missing: apt-get install docker-compose"; exit 1; }
+
+jq:
+	@command -v jq >/dev/null || { echo "jq is missing: apt-get install jq"; exit 1; }
 
 clean: ## Remove everything that was built
 	cargo clean

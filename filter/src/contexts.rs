@@ -33,8 +33,7 @@ struct Root {
 
 impl Context for Root {
     fn on_done(&mut self) -> bool {
-        VM.with(|vm| vm.done(&Envoy, self.id));
-        true
+        VM.with(|vm| vm.done(&Envoy, self.id))
     }
 }
 
@@ -71,6 +70,8 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        #[cfg(feature = "crash")]
+        crate::crash::if_asked(&Envoy);
         action(VM.with(|vm| self.0.request_headers(vm, &Envoy, end_of_stream)))
     }
 

@@ -139,6 +139,11 @@ impl Drain {
         }
     }
 
+    /// The first request is about to come. Nobody told the time before it.
+    pub fn wake(&mut self, now: Duration) {
+        self.now = now;
+    }
+
     /// The request of that context goes on to a server.
     pub fn start(&mut self, id: u32, routed: Routed) {
         self.is_used = true;

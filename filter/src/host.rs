@@ -110,6 +110,12 @@ pub trait Host {
     /// None that Envoy is known to have.
     fn set_tick_period(&self, period: Duration) -> Result<(), HostError>;
 
+    /// The current root context, whose end was put off, ends now.
+    ///
+    /// # Errors
+    /// [`HostError::NotFound`] when its end was not put off.
+    fn done(&self) -> Result<(), HostError>;
+
     /// The time of a clock that never goes back; when it began means nothing.
     ///
     /// # Errors

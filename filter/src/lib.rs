@@ -24,6 +24,8 @@
 )]
 
 pub mod body;
+#[cfg(feature = "crash")]
+pub mod crash;
 pub mod derive;
 pub mod drain;
 pub mod fields;

@@ -1,5 +1,5 @@
-//! Counters and gauges, kept in the VM and added to Envoy's on a tick, so that a
-//! request costs no host call for them.
+//! Counters and gauges, kept in the VM and added to Envoy's on a tick and with
+//! each configuration, so that a request costs no host call for them.
 //!
 //! Envoy shows them as `wasmcustom.<name>`, one for the whole process, and to
 //! Prometheus without that prefix. The names are cut so that an entry of
@@ -53,7 +53,8 @@
 //!
 //! A request is in exactly one of `source` and `refused`, and can be in
 //! several of `mended`. The `config` counters count once for each VM: every
-//! worker, and the main thread, which runs the filter but no requests.
+//! worker, the main thread, which runs the filter but no requests, and the one
+//! in which Envoy tries a configuration before.
 
 mod gauge;
 

@@ -46,7 +46,10 @@ pub(crate) struct MockHost {
     resets: RefCell<Vec<Option<u32>>>,
     resets_seen: Cell<usize>,
     grpc_calls: RefCell<Vec<MockCall>>,
-    tick_periods: RefCell<Vec<Duration>>,
+    /// With the context that each was set in.
+    tick_periods: RefCell<Vec<(Option<u32>, Duration)>>,
+    /// Contexts whose end was put off and has come.
+    done: RefCell<Vec<Option<u32>>>,
     logs: RefCell<Vec<(LogLevel, String)>>,
     calls: Cell<usize>,
     failure: Cell<Option<HostError>>,
@@ -169,7 +172,14 @@ impl Host for MockHost {
 
     fn set_tick_period(&self, period: Duration) -> Result<(), HostError> {
         self.called()?;
-        self.tick_periods.borrow_mut().push(period);
+        let set = (self.entered.get(), period);
+        self.tick_periods.borrow_mut().push(set);
+        Ok(())
+    }
+
+    fn done(&self) -> Result<(), HostError> {
+        self.called()?;
+        self.done.borrow_mut().push(self.entered.get());
         Ok(())
     }
 

@@ -28,6 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Reports {
     vm: OnceCell<u64>,
     node: OnceCell<String>,
+    sent: u64,
     last: Option<Told>,
 }
 
@@ -61,6 +62,7 @@ impl Reports {
         Self {
             vm: OnceCell::new(),
             node: OnceCell::new(),
+            sent: 0,
             last: None,
         }
     }
@@ -90,7 +92,12 @@ impl Reports {
         if is_old && since.is_some_and(|since| since < LATEST) {
             return;
         }
-        let has_failed = !send(host, cluster, &report);
+        self.sent += 1;
+        let numbered = Report {
+            sequence: self.sent,
+            ..report.clone()
+        };
+        let has_failed = !send(host, cluster, &numbered);
         let counter = if has_failed {
             Counter::ReportsFailed
         } else {
@@ -204,7 +211,11 @@ mod tests {
         assert_eq!((first.node.as_str(), first.open), ("proxy-1", 3));
         assert_ne!(first.vm, 0);
         let again = teller.tell(9_000, &report(7, Phase::Hold, 3, 1));
-        assert_eq!(again[0], sent[0]);
+        let second = Report {
+            sequence: 2,
+            ..first.clone()
+        };
+        assert_eq!((first.sequence, &again[0]), (1, &second));
 
         let other = Teller::new().tell(0, &report(7, Phase::Hold, 3, 1));
         assert_ne!(other[0].vm, first.vm);

@@ -18,6 +18,7 @@ mod ticking;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -90,9 +91,9 @@ pub struct Configured {
 pub struct Vm {
     current: RefCell<Option<Rc<Current>>>,
     pub(crate) metrics: Metrics,
-    /// Every root context that there is, newest last.
-    roots: RefCell<Vec<u32>>,
-    /// The one that ticks: one for the VM, the newest.
+    /// Every root context that has not ended.
+    roots: RefCell<BTreeSet<u32>>,
+    /// The one that ticks, also after its end; none before the first request.
     ticking: Cell<Option<u32>>,
     /// How often it ticks.
     period: Cell<Duration>,
@@ -113,7 +114,7 @@ impl Vm {
         Self {
             current: RefCell::new(None),
             metrics: Metrics::new(),
-            roots: RefCell::new(Vec::new()),
+            roots: RefCell::new(BTreeSet::new()),
             ticking: Cell::new(None),
             period: Cell::new(Duration::ZERO),
             waiting: Waiting::new(),

@@ -83,7 +83,7 @@ impl Stream {
 
     /// Its headers came; `is_all`: it has no body.
     pub fn request_headers(&mut self, vm: &Vm, host: &impl Host, is_all: bool) -> Flow {
-        vm.keep_ticking(host, self.root);
+        vm.wake(host, self.root);
         let decided = vm.current().ok_or(Refusal::Unconfigured);
         self.with_headers(vm, host, |stream, headers| {
             let current = decided?;

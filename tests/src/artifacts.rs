@@ -70,8 +70,27 @@ pub fn filter_module() -> Result<PathBuf> {
             "filter",
         ];
         given_or(FILTER, || {
-            ship(&cargo_build(&arguments, "yorkies_filter.wasm")?)
+            let linked = cargo_build(&arguments, "yorkies_filter.wasm")?;
+            ship(&linked, "yorkies-filter")
         })
+    })
+}
+
+/// The same with a fault: a request with the header `x-crash` takes its VM
+/// down. Without optimisation, where its file is nobody else's.
+pub fn crashing_filter_module() -> Result<PathBuf> {
+    static MODULE: Found = OnceLock::new();
+    once(&MODULE, || {
+        let arguments = [
+            "-p",
+            "yorkies-filter",
+            "--target",
+            "wasm32-wasip1",
+            "--features",
+            "crash",
+        ];
+        let linked = cargo_build(&arguments, "yorkies_filter.wasm")?;
+        ship(&linked, "crashing-filter")
     })
 }
 
@@ -104,14 +123,10 @@ pub fn chromium_binary() -> Result<PathBuf> {
 }
 
 /// Makes of a linked module what is shipped, as `make filter` does.
-fn ship(linked: &Path) -> Result<PathBuf> {
+fn ship(linked: &Path, name: &str) -> Result<PathBuf> {
     let keep: Keep = fs::read_to_string(workspace().join("filter/callbacks.txt"))?.parse()?;
     let stripped = strip(&fs::read(linked)?, &keep)?;
-    let stored = store(
-        &stripped.wasm,
-        &target_folder()?.join("filter"),
-        "yorkies-filter",
-    )?;
+    let stored = store(&stripped.wasm, &target_folder()?.join("filter"), name)?;
     Ok(stored.file)
 }
 

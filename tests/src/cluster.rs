@@ -8,7 +8,7 @@ use sharding::{Assignment, Member as Entry, Policy, Roster};
 
 use crate::{
     Arrival, Client, ControlPlane, Envoy, Member, Mode, Protocol, Settings, TestEnvironment, Watch,
-    Watchers, assignment, eventually,
+    Watchers, eventually,
 };
 
 /// One watch in this many is over HTTP/1.1.
@@ -23,8 +23,6 @@ pub struct Cluster {
     pub envoys: Vec<Envoy>,
     /// A client of each proxy and protocol.
     pub clients: Vec<Client>,
-    policy: Policy,
-    entries: Vec<Entry>,
     history: Vec<(u64, Assignment)>,
 }
 
@@ -37,11 +35,8 @@ impl Cluster {
         modes: &[Mode],
         entries: Vec<Entry>,
     ) -> Result<Self> {
-        let policy = settings.policy;
-        let control_plane = env.control_plane(settings).await?;
-        control_plane
-            .members()
-            .replace(&Roster::new(entries.clone())?)?;
+        let mut control_plane = env.control_plane(settings).await?;
+        control_plane.edit(entries)?;
         let (mut envoys, mut clients) = (Vec::new(), Vec::new());
         for &mode in modes {
             let envoy = env.envoy(&control_plane, mode).await?;
@@ -53,23 +48,15 @@ impl Cluster {
             control_plane,
             envoys,
             clients,
-            policy,
-            entries,
             history: Vec::new(),
         };
         this.rebalanced().await?;
         Ok(this)
     }
 
-    /// The members that are expected to serve.
-    #[must_use]
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// The assignment that is expected; its own epoch means nothing.
+    /// As [`ControlPlane::expected`].
     pub fn expected(&self) -> Result<Assignment> {
-        assignment(self.policy, self.entries.clone())
+        self.control_plane.expected()
     }
 
     /// Who owns that key now.
@@ -85,12 +72,9 @@ impl Cluster {
         self.history.last().map_or(0, |(epoch, _)| *epoch)
     }
 
-    /// Replaces the members file, and expects these members from now on.
+    /// As [`ControlPlane::edit`].
     pub fn edit(&mut self, entries: Vec<Entry>) -> Result<()> {
-        let roster = Roster::new(entries.clone())?;
-        self.control_plane.members().replace(&roster)?;
-        self.entries = entries;
-        Ok(())
+        self.control_plane.edit(entries)
     }
 
     /// Waits until the rebalance to what is expected is over, as the control
@@ -105,7 +89,8 @@ impl Cluster {
     }
 
     async fn at_rest(&mut self, is_fine: impl Fn(&Value) -> bool) -> Result<()> {
-        let roster = Roster::new(self.entries.clone())?;
+        let roster = Roster::new(self.control_plane.entries().to_vec())?;
+        let policy = self.control_plane.policy().to_string();
         let known = self.epoch();
         let epoch = eventually("rebalanced", async || {
             let status = self.control_plane.status().await?;
@@ -119,7 +104,7 @@ impl Cluster {
                 epoch > known
                     && status["stage"] == "stable"
                     && status["pending"] == false
-                    && status["policy"] == self.policy.to_string()
+                    && status["policy"] == policy
                     && has_members(&status, &roster)
                     && behind == 0
                     && current == all,
@@ -136,7 +121,6 @@ impl Cluster {
     /// rebalance to it is over.
     pub async fn restart_with(&mut self, policy: Policy) -> Result<()> {
         self.control_plane.restart_with(policy).await?;
-        self.policy = policy;
         self.rebalanced().await
     }
 

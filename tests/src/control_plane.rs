@@ -9,12 +9,15 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 use http::Method;
+use rustix::process::Signal;
 use serde_json::Value;
-use sharding::{Assignment, Policy};
+use sharding::{Assignment, Member as Entry, Policy, Roster};
 
 use crate::artifacts::{filter_module, xds_server_binary};
 use crate::process::run_to_end;
-use crate::{Client, LogLine, MembersFile, Mode, Process, Protocol, Reply, Request, eventually};
+use crate::{
+    Client, LogLine, MembersFile, Mode, Process, Protocol, Reply, Request, assignment, eventually,
+};
 
 /// The events that tell where it listens.
 const XDS: &str = "xDS server listening";
@@ -57,6 +60,7 @@ pub struct ControlPlane {
     folder: PathBuf,
     settings: Settings,
     members: MembersFile,
+    entries: Vec<Entry>,
     address: SocketAddr,
     admin: SocketAddr,
     process: Option<Process>,
@@ -67,6 +71,7 @@ impl ControlPlane {
         fs::create_dir_all(&folder)?;
         let mut this = Self {
             members: MembersFile::new(&folder),
+            entries: Vec::new(),
             folder,
             settings,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -81,6 +86,30 @@ impl ControlPlane {
     #[must_use]
     pub fn members(&self) -> &MembersFile {
         &self.members
+    }
+
+    /// Replaces its members file, and expects these members from now on.
+    pub fn edit(&mut self, entries: Vec<Entry>) -> Result<()> {
+        self.members.replace(&Roster::new(entries.clone())?)?;
+        self.entries = entries;
+        Ok(())
+    }
+
+    /// The members that it was given last.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// How it spreads keys.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.settings.policy
+    }
+
+    /// The assignment that it has to lead to; its own epoch means nothing.
+    pub fn expected(&self) -> Result<Assignment> {
+        assignment(self.settings.policy, self.entries.clone())
     }
 
     /// Its state file.
@@ -112,7 +141,7 @@ impl ControlPlane {
         let mut all = present["past"].take();
         let all = all.as_array_mut().context("no past")?;
         all.push(present);
-        all.iter().map(assignment).collect()
+        all.iter().map(published).collect()
     }
 
     /// The metric of that name, with its labels as they stand there.
@@ -132,6 +161,12 @@ impl ControlPlane {
         let reply = client.send(&Request::new(Method::GET, path)).await?;
         ensure!(reply.status.is_success(), "{}", reply.text());
         Ok(reply)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let process = self.process.as_ref();
+        process.context("the control plane is down")?.signal(signal)
     }
 
     /// Kills it; the members file can still be edited.
@@ -256,7 +291,7 @@ impl ControlPlane {
     }
 }
 
-fn assignment(json: &Value) -> Result<(u64, Assignment)> {
+fn published(json: &Value) -> Result<(u64, Assignment)> {
     let epoch = json["epoch"].as_u64().context("no epoch")?;
     let policy = json["policy"].as_str().context("no policy")?.parse()?;
     let roster = serde_json::from_value(json["members"].clone())?;

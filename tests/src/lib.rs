@@ -42,8 +42,8 @@ mod watchers;
 
 pub use answer::{Answer, document_id};
 pub use artifacts::{
-    chromium_binary, document_server_binary, envoy_binary, filter_module, target_folder, workspace,
-    xds_server_binary,
+    chromium_binary, crashing_filter_module, document_server_binary, envoy_binary, filter_module,
+    target_folder, workspace, xds_server_binary,
 };
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;

@@ -1,11 +1,10 @@
 //! The usual scene: a control plane, an Envoy, and clients of both protocols.
 
 use anyhow::{Result, ensure};
-use sharding::{Assignment, Member as Entry, Policy, Roster};
+use sharding::{Assignment, Member as Entry, Policy};
 
 use crate::{
-    Client, ControlPlane, Envoy, Mode, Protocol, Settings, TestEnvironment, assignment,
-    expect_owners, settled,
+    Client, ControlPlane, Envoy, Mode, Protocol, Settings, TestEnvironment, expect_owners, settled,
 };
 
 /// One in this many keys is asked for over HTTP/1.1, the others over HTTP/2.
@@ -22,8 +21,6 @@ pub struct Router {
     pub h2c: Client,
     /// A client over HTTP/1.1.
     pub http1: Client,
-    policy: Policy,
-    entries: Vec<Entry>,
     epoch: u64,
 }
 
@@ -35,28 +32,23 @@ impl Router {
         mode: Mode,
         entries: Vec<Entry>,
     ) -> Result<Self> {
-        let policy = settings.policy;
-        let control_plane = env.control_plane(settings).await?;
-        control_plane
-            .members()
-            .replace(&Roster::new(entries.clone())?)?;
+        let mut control_plane = env.control_plane(settings).await?;
+        control_plane.edit(entries)?;
         let envoy = env.envoy(&control_plane, mode).await?;
         let mut this = Self {
             h2c: envoy.client(Protocol::H2c).await?,
             http1: envoy.client(Protocol::Http1).await?,
             control_plane,
             envoy,
-            policy,
-            entries,
             epoch: 0,
         };
         this.settle().await?;
         Ok(this)
     }
 
-    /// The assignment that is expected; its own epoch means nothing.
+    /// As [`ControlPlane::expected`].
     pub fn expected(&self) -> Result<Assignment> {
-        assignment(self.policy, self.entries.clone())
+        self.control_plane.expected()
     }
 
     /// The highest epoch that every worker is known to have.
@@ -65,12 +57,9 @@ impl Router {
         self.epoch
     }
 
-    /// Replaces the members file, and expects these members from now on.
+    /// As [`ControlPlane::edit`].
     pub fn edit(&mut self, entries: Vec<Entry>) -> Result<()> {
-        let roster = Roster::new(entries.clone())?;
-        self.control_plane.members().replace(&roster)?;
-        self.entries = entries;
-        Ok(())
+        self.control_plane.edit(entries)
     }
 
     /// Waits until every worker routes under a newer epoch.
@@ -89,7 +78,6 @@ impl Router {
     /// worker routes by it.
     pub async fn change_policy(&mut self, policy: Policy) -> Result<()> {
         self.control_plane.restart_with(policy).await?;
-        self.policy = policy;
         self.settle().await
     }
 

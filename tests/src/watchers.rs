@@ -1,5 +1,6 @@
 //! Long-lived streams, as people have who look at a document.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -151,6 +152,29 @@ impl Watchers {
             ended.is_some_and(|(at, _)| *at >= moment)
         });
         ended.cloned().collect()
+    }
+
+    /// Fails unless since that moment the streams of just these watches have
+    /// ended, each of them once. Returns them.
+    pub fn expect_ended(&self, since: Instant, watches: &[usize]) -> Result<Vec<Session>> {
+        let ended = self.ended_since(since);
+        let mut times = BTreeMap::<usize, usize>::new();
+        for session in &ended {
+            *times.entry(session.watch).or_default() += 1;
+        }
+        let expected: BTreeMap<_, _> = watches.iter().map(|&watch| (watch, 1)).collect();
+        let is_astray =
+            |session: &&Session| expected.get(&session.watch) != times.get(&session.watch);
+        let astray: Vec<_> = ended.iter().filter(is_astray).take(3).collect();
+        let missed = watches.iter().filter(|watch| !times.contains_key(watch));
+        ensure!(
+            times == expected,
+            "{} streams had to end and {} of them did not; {} ended, without need or twice such as {astray:#?}",
+            watches.len(),
+            missed.count(),
+            ended.len(),
+        );
+        Ok(ended)
     }
 
     /// Attempts to open a stream that no member answered, with their reasons.

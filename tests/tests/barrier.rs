@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
-use rustix::process::{Pid, Signal, kill_process};
 use sharding::{Assignment, Policy, SHARD_KEY};
 use tokio::task::JoinSet;
 use yorkies_tests::{
@@ -84,7 +83,7 @@ fn a_slow_proxy_holds_up_the_drain_of_the_others() {
         );
 
         let start = Instant::now();
-        pause(&slow).await?;
+        slow.pause().await?;
         scene.cluster.edit(equal_weights(&members))?;
         expect_newer_epoch(&quick, scene.cluster.epoch()).await?;
         tokio::time::sleep(HELD).await;
@@ -94,7 +93,7 @@ fn a_slow_proxy_holds_up_the_drain_of_the_others() {
             "ended before the slow proxy knew: {early:?}"
         );
 
-        resume(&slow).await?;
+        slow.resume().await?;
         scene.cluster.rebalanced().await?;
         scene.cluster.expect_placed(&scene.watchers).await?;
         let judged = scene.expect_no_return(&before, start, &members)?;
@@ -119,7 +118,7 @@ fn a_proxy_that_is_gone_does_not_hold_up_the_others() {
         );
 
         let start = Instant::now();
-        pause(&gone).await?;
+        gone.pause().await?;
         scene.cluster.edit(equal_weights(&members))?;
         let watches = scene.watchers.watches().to_vec();
         let moved = scene.cluster.moved(&before, &watches)?;
@@ -141,7 +140,7 @@ fn a_proxy_that_is_gone_does_not_hold_up_the_others() {
             .logged(&["left behind", &name])
             .await?;
 
-        resume(&gone).await?;
+        gone.resume().await?;
         scene.cluster.rebalanced().await?;
         scene.cluster.expect_placed(&scene.watchers).await?;
         scene.probes.stop().await
@@ -259,18 +258,4 @@ async fn expect_newer_epoch(envoy: &Envoy, epoch: u64) -> Result<()> {
     let client = envoy.client(Protocol::H2c).await?;
     yorkies_tests::settled(&[&client], epoch).await?;
     Ok(())
-}
-
-async fn pause(envoy: &Envoy) -> Result<()> {
-    signal(envoy, Signal::STOP).await
-}
-
-async fn resume(envoy: &Envoy) -> Result<()> {
-    signal(envoy, Signal::CONT).await
-}
-
-async fn signal(envoy: &Envoy, signal: Signal) -> Result<()> {
-    let id = i32::try_from(envoy.id().await?)?;
-    let process = Pid::from_raw(id).context("no process has id 0")?;
-    Ok(kill_process(process, signal)?)
 }

@@ -140,6 +140,36 @@ fn a_change_is_seen_within_a_second_however_long_the_ttl() {
 }
 
 #[test]
+fn name_servers_are_asked_in_their_order() {
+    TestEnvironment::run(async |env| {
+        let (mut first, second) = (DnsServer::start().await?, DnsServer::start().await?);
+        first.set_addresses(NAME, &parse(&["10.0.0.1"])?, 1)?;
+        second.set_addresses(NAME, &parse(&["10.0.0.2"])?, 1)?;
+        let (one, other) = (first.address(), second.address());
+        let settings = Settings {
+            registry: format!(
+                "{{ dns: {{ name: {NAME}, port: 80, max_interval: 250ms, resolvers: ['{one}', '{other}'] }} }}"
+            ),
+            ..Settings::default()
+        };
+        let control_plane = env.control_plane(settings).await?;
+        expect_members(&control_plane, &["10.0.0.1:80=10.0.0.1:80*1".to_owned()]).await?;
+        eventually("looked up several times", async || {
+            let questions = first.questions();
+            ensure!(questions >= 5, "{questions} questions");
+            Ok(())
+        })
+        .await?;
+        // That there is nobody is an answer.
+        first.set_addresses(NAME, &[], 1)?;
+        refused(&control_plane, "no such records").await?;
+        ensure!(second.questions() == 0, "the second was asked too");
+        first.stop().await;
+        expect_members(&control_plane, &["10.0.0.2:80=10.0.0.2:80*1".to_owned()]).await
+    });
+}
+
+#[test]
 fn a_name_is_looked_up_when_its_ttl_is_over() {
     TestEnvironment::run(async |env| {
         let server = DnsServer::start().await?;

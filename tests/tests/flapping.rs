@@ -61,13 +61,13 @@ async fn flap(cluster: &mut Cluster, watchers: &Watchers, all: &[Entry], seed: u
     let mut random = Rng::with_seed(seed);
     let start = Instant::now();
     let epoch = cluster.epoch();
-    let before = cluster.entries().to_vec();
+    let before = cluster.control_plane.entries().to_vec();
     for _ in 0..3 {
         cluster.edit(some_of(all, &mut random))?;
         let pause = random.u64(0..LONGEST_PAUSE_MS);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
-    if cluster.entries() == before {
+    if cluster.control_plane.entries() == before {
         // So that there is something to wait for.
         let others: Vec<_> = all.iter().filter(|entry| !before.contains(entry)).collect();
         let one = others.first().map_or(&all[..2], |_| all);

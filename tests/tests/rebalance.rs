@@ -98,6 +98,9 @@ struct Scene {
     cluster: Cluster,
     watchers: Watchers,
     traffic: Vec<Traffic>,
+    started: Instant,
+    /// Over all rebalances.
+    had_to_end: usize,
 }
 
 impl Scene {
@@ -118,6 +121,8 @@ impl Scene {
                 .collect(),
             cluster,
             watchers,
+            started: Instant::now(),
+            had_to_end: 0,
         })
     }
 
@@ -140,25 +145,9 @@ impl Scene {
         let placed = self.cluster.expect_placed(&self.watchers).await;
         placed.with_context(|| what.to_owned())?;
         let moved = self.cluster.moved(before, self.watchers.watches())?;
-        let ended = self.watchers.ended_since(start);
-        let mut times = BTreeMap::<usize, usize>::new();
-        for session in &ended {
-            *times.entry(session.watch).or_default() += 1;
-        }
-        let expected: BTreeMap<_, _> = moved.iter().map(|&watch| (watch, 1)).collect();
-        let is_astray =
-            |session: &&Session| expected.get(&session.watch) != times.get(&session.watch);
-        let astray: Vec<_> = ended.iter().filter(is_astray).take(3).collect();
-        let missed = moved
-            .iter()
-            .filter(|watch| !times.contains_key(watch))
-            .count();
-        ensure!(
-            times == expected,
-            "{what}: {} streams had to end and {missed} of them did not; {} ended, without need or twice such as {astray:#?}",
-            moved.len(),
-            ended.len(),
-        );
+        let ended = self.watchers.expect_ended(start, &moved);
+        let ended = ended.with_context(|| what.to_owned())?;
+        self.had_to_end += moved.len();
         println!("{what}: {} of {STREAMS} streams moved", moved.len());
         self.expect_reported().await?;
         Ok(ended)
@@ -209,6 +198,13 @@ impl Scene {
             "{} attempts were refused, such as {:?}",
             refusals.len(),
             refusals.first()
+        );
+        // Those between two rebalances, too.
+        let (ended, had_to) = (self.watchers.ended_since(self.started), self.had_to_end);
+        ensure!(
+            ended.len() == had_to,
+            "{had_to} streams had to end over the whole test, and {} did",
+            ended.len()
         );
         self.cluster.expect_members_agree(members, STREAMS)?;
         self.cluster.expect_only_owners_were_asked(members)

@@ -20,6 +20,9 @@
 //! | `yorkies_plan_share` | share of all keys that the last rebalance moved, 0 to 1 |
 //! | `yorkies_plan_streams` | streams that it had to end, by the reports before it |
 //! | `yorkies_time_to_zero_misplaced_seconds` | histogram: from the publication of an assignment until no stream is misplaced; not of starts |
+//! | `yorkies_state_saves_total{outcome}` | times that the state file was written: `done` or `failed` |
+//! | `yorkies_state_saves_slow_total` | those of them that took more than a second, counted when that has passed |
+//! | `yorkies_state_unsaved` | **alarm** while it stays 1: the state file is older than what was handed out |
 //! | `yorkies_streams_open` | open streams, by the last reports |
 //! | `yorkies_streams_misplaced` | open streams whose key has another owner: has to go to 0 |
 //! | `yorkies_streams_mismatched` | open streams of the present epoch that are elsewhere than predicted: should be 0 |
@@ -80,13 +83,13 @@ impl Admin {
         rebalance::register(&mut registry, Arc::clone(board));
         let metrics = Metrics::register(&mut registry);
         fleet::register(&mut registry, Arc::clone(fleet), Arc::clone(board));
-        let ack_wait = config.rebalance.ack_wait.as_millis();
+        let settings = Settings::from(config);
         let this = Self {
             fleet: Arc::clone(fleet),
             board: Arc::clone(board),
             registry,
-            pace: Settings::from(config).pace,
-            ack_wait_ms: u64::try_from(ack_wait).unwrap_or(u64::MAX),
+            pace: settings.pace,
+            ack_wait_ms: settings.ack_wait_ms(),
             shares: Mutex::default(),
         };
         (Arc::new(this), metrics)

@@ -36,9 +36,26 @@ pub struct Status {
     /// Proxies that are connected or report, by node id.
     pub proxies: Vec<ProxyStatus>,
     /// The rebalance under way.
-    pub rebalance: Option<Record>,
+    pub rebalance: Option<RebalanceStatus>,
     /// The last ten that are over, newest first.
-    pub last: Vec<Record>,
+    pub last: Vec<RebalanceStatus>,
+}
+
+/// A rebalance, and what follows from its record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RebalanceStatus {
+    /// What is kept of it.
+    #[serde(flatten)]
+    pub record: Record,
+    /// See [`Record::split_ms`].
+    pub split_ms: Option<u64>,
+}
+
+impl From<Record> for RebalanceStatus {
+    fn from(record: Record) -> Self {
+        let split_ms = record.split_ms();
+        Self { record, split_ms }
+    }
 }
 
 /// A member of the present assignment.

@@ -1,6 +1,7 @@
 //! What each subcommand does.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -23,9 +24,12 @@ pub(crate) use default_project::{DefaultProject, default_project};
 pub(crate) use plan::{PlanBasis, plan};
 pub(crate) use status::status;
 
+/// How long a shutdown waits for a state file that is being written.
+const SAVING: Duration = Duration::from_secs(2);
+
 pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let shutdown = async move {
@@ -36,7 +40,9 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
             tracing::info!("Shutting down");
         };
         server::run(config, shutdown).await
-    })
+    });
+    runtime.shutdown_timeout(SAVING);
+    served
 }
 
 pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {

@@ -3,8 +3,11 @@
 //!
 //! Fed by the xDS streams (a [`ProxyObserver`]) and by the
 //! [reports](crate::reports); asked by the rebalance and the admin interface.
-//! Proxies are forgotten when their stream ends, VMs when they are silent for
-//! [`SILENCE`]. All of it is bounded, whatever proxies send.
+//! Proxies are forgotten when their stream ends. A VM is forgotten when its own
+//! reports are overdue: for [`SILENCE`], or for a little more than their longest
+//! pause once its node has no stream any more; or when a new process of its node
+//! asks for its first filter. Other VMs of the node make no difference. All of it
+//! is bounded, whatever proxies send.
 //!
 //! [`ProxyObserver`]: crate::ads::ProxyObserver
 

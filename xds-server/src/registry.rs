@@ -81,7 +81,7 @@ pub async fn once(settings: &config::Registry) -> Result<Roster, RegistryError> 
         rosters.push((FILE, file::load(path)?));
     }
     if let Some(dns) = dns {
-        rosters.push((DNS, dns::look(dns).await?.roster));
+        rosters.push((DNS, dns::Lookups::new(dns.clone()).next().await?.roster));
     }
     let rosters = rosters.iter().map(|(source, roster)| (*source, roster));
     Ok(merge::merge(rosters)?.roster)

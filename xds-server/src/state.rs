@@ -66,12 +66,13 @@ pub fn write(path: &Path, state: &FilterConfig) -> Result<(), StateError> {
     })
 }
 
-/// Forgets the state, so that a restart takes a new epoch instead of an old one.
+/// Empties the state file, if there is one: a restart then knows that there was
+/// a state, and takes a new epoch instead of an old one.
 ///
 /// # Errors
-/// When the folder refuses it.
-pub fn remove(path: &Path) -> Result<(), StateError> {
-    match fs::remove_file(path) {
+/// When the file or the disk refuses it.
+pub fn invalidate(path: &Path) -> Result<(), StateError> {
+    match File::options().write(true).truncate(true).open(path) {
         Err(reason) if reason.kind() != io::ErrorKind::NotFound => Err(StateError::Io {
             path: path.to_owned(),
             reason,
@@ -123,6 +124,17 @@ mod tests {
             error.contains("state.json: filter configuration is not readable"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_invalid_state_is_no_state_and_none_is_made_of_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        invalidate(&path).unwrap();
+        assert!(!path.exists());
+        write(&path, &state(1)).unwrap();
+        invalidate(&path).unwrap();
+        assert!(read(&path).is_err());
     }
 
     #[test]

@@ -199,16 +199,31 @@ fn at_most_32_end_in_one_call_and_the_next_is_soon() {
 }
 
 #[test]
-fn the_root_of_another_listener_goes_on_where_the_last_one_was() {
+fn the_root_of_another_listener_changes_nothing() {
     let scene = Scene::new("a");
     let _streams = scene.watches(70);
     scene.assign(2, "b", AT_ONCE);
-    scene.vm.configure(&scene.host, 2);
-    assert_eq!(scene.host.tick_period(), Some(Duration::from_millis(1)));
-    scene.resets();
     scene.host.in_callback_of(2);
-    scene.vm.tick(&scene.host, 2);
+    scene.vm.configure(&scene.host, 2);
+    assert_eq!(scene.host.entered(), Some(2), "it has come back");
+    assert_eq!(scene.host.tick_period(), Some(Duration::from_millis(1)));
     assert_eq!(scene.resets().len(), 32);
+    scene.tick(Duration::from_millis(1));
+    assert_eq!(scene.resets().len(), 32);
+}
+
+#[test]
+fn a_call_is_as_old_as_it_is_in_a_vm_that_had_none_before() {
+    let scene = Scene::new("a");
+    scene.host.pass(SECOND * 100);
+    let mut call = scene.send(10, PUSH, "p/d");
+    scene.assign(2, "b", AT_ONCE);
+    scene.tick(SECOND);
+    scene.answer(10, &mut call);
+    scene.tick(SECOND * 28);
+    scene.expect_no_resets();
+    scene.tick(SECOND);
+    assert_eq!(scene.resets(), [10]);
 }
 
 #[test]
@@ -352,6 +367,8 @@ fn back_before_the_release_nobody_has_lost_anything() {
 #[test]
 fn a_request_costs_no_host_call_for_it_and_a_stream_two() {
     let scene = Scene::new("a");
+    let _first = scene.send(9, PUSH, "p/d");
+    assert_eq!(scene.host.calls(), 6, "the tick begins");
     let mut call = scene.send(10, PUSH, "p/d");
     assert_eq!(scene.host.calls(), 4);
     scene.answer(10, &mut call);

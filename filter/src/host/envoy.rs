@@ -15,10 +15,11 @@ use crate::rpc::Reply;
 use abi::{
     COUNTER, GAUGE, MONOTONIC, PLUGIN_CONFIGURATION, REQUEST, REQUEST_BODY, REQUEST_HEADERS,
     RESPONSE_BODY, RESPONSE_HEADERS, clock_time_get, proxy_close_stream, proxy_define_metric,
-    proxy_get_buffer_bytes, proxy_get_header_map_pairs, proxy_get_property, proxy_get_shared_data,
-    proxy_grpc_call, proxy_increment_metric, proxy_log, proxy_remove_header_map_value,
-    proxy_replace_header_map_value, proxy_send_local_response, proxy_set_effective_context,
-    proxy_set_property, proxy_set_shared_data, proxy_set_tick_period_milliseconds,
+    proxy_done, proxy_get_buffer_bytes, proxy_get_header_map_pairs, proxy_get_property,
+    proxy_get_shared_data, proxy_grpc_call, proxy_increment_metric, proxy_log,
+    proxy_remove_header_map_value, proxy_replace_header_map_value, proxy_send_local_response,
+    proxy_set_effective_context, proxy_set_property, proxy_set_shared_data,
+    proxy_set_tick_period_milliseconds,
 };
 
 /// Envoy, as seen from inside a VM. Only ever called from a callback, so the
@@ -214,6 +215,11 @@ impl Host for Envoy {
     fn set_tick_period(&self, period: Duration) -> Result<(), HostError> {
         // SAFETY: takes no pointer.
         HostError::check(unsafe { proxy_set_tick_period_milliseconds(milliseconds(period)) })
+    }
+
+    fn done(&self) -> Result<(), HostError> {
+        // SAFETY: takes no pointer.
+        HostError::check(unsafe { proxy_done() })
     }
 
     fn monotonic_time(&self) -> Result<Duration, HostError> {

@@ -1,5 +1,6 @@
 //! What tests tell the mock, and ask it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{MockCall, MockHost};
@@ -141,7 +142,18 @@ impl MockHost {
     }
 
     pub(crate) fn tick_period(&self) -> Option<Duration> {
-        self.tick_periods.borrow().last().copied()
+        self.tick_periods.borrow().last().map(|(_, period)| *period)
+    }
+
+    /// The contexts that Envoy would have made a timer for.
+    pub(crate) fn timers(&self) -> BTreeSet<Option<u32>> {
+        let periods = self.tick_periods.borrow();
+        periods.iter().map(|(context, _)| *context).collect()
+    }
+
+    /// The contexts whose end was put off and has come.
+    pub(crate) fn done_late(&self) -> Vec<Option<u32>> {
+        self.done.borrow().clone()
     }
 
     pub(crate) fn logged(&self, level: LogLevel) -> Vec<String> {

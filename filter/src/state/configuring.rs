@@ -21,37 +21,33 @@ impl Vm {
     /// kept by hand.
     pub fn configure(&self, host: &impl Host, root: u32) -> Configured {
         self.note(self.metrics.define(host));
-        self.begin(host, root);
+        self.begin(root);
         let json = host.plugin_configuration();
         let read = match &json {
             Ok(json) => FilterConfig::from_json(json).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        let Some(decoded) = self.accept(host, read) else {
-            // A VM that refuses never ticks: this is its only chance to be counted.
-            self.note(self.metrics.flush(host));
-            return Configured {
-                can_serve: self.current.borrow().is_some(),
-                internal: false,
-            };
-        };
-        self.handover.configured();
-        let internal = decoded.config.internal;
-        let head = Head::of(&decoded.config);
-        self.replace(host, root, decoded.config, false);
-        if let Ok(json) = json {
-            self.note(publish(host, head, &json));
+        let mut internal = false;
+        if let Some(decoded) = self.accept(host, read) {
+            self.handover.configured();
+            internal = decoded.config.internal;
+            let head = Head::of(&decoded.config);
+            self.replace(host, root, decoded.config, false);
+            if let Ok(json) = json {
+                self.note(publish(host, head, &json));
+            }
         }
+        // Not every VM ticks.
+        self.note(self.metrics.flush(host));
         Configured {
-            can_serve: true,
+            can_serve: self.current.borrow().is_some(),
             internal,
         }
     }
 
     /// Takes over a configuration that VMs of a newer module got.
     pub(super) fn follow(&self, host: &impl Host, root: u32) {
-        // Without open streams there is nothing that it would be needed for.
-        let Some(current) = self.current().filter(|_| self.has_open()) else {
+        let Some(current) = self.current() else {
             return;
         };
         match self.handover.look(host, Head::of(&current.config)) {

@@ -30,11 +30,7 @@ impl Vm {
         self.open_streams.set(drain.open_streams().streams());
     }
 
-    pub(super) fn has_open(&self) -> bool {
-        !self.drain.borrow().open_streams().is_empty()
-    }
-
-    /// A configuration has come into use.
+    /// A configuration has come into use, in a callback of the context `root`.
     pub(super) fn assigned(
         &self,
         host: &impl Host,
@@ -46,13 +42,15 @@ impl Vm {
         let now = self.now(host);
         let now = now.unwrap_or_else(|| self.drain.borrow().now());
         self.drain.borrow_mut().assign(current, comes, now);
-        let wait = self.round(host, root, now, true);
-        if let Some(wait) = wait.filter(|wait| *wait < self.period.get()) {
-            self.pace(host, wait);
-        }
+        self.as_ticking(host, root, |ticking| {
+            let wait = self.round(host, ticking, now, true);
+            if let Some(wait) = wait.filter(|wait| *wait < self.period.get()) {
+                self.pace(host, wait);
+            }
+        });
     }
 
-    /// What is to do now, and how soon there is more.
+    /// What is to do now, as the root that ticks. Returns how soon there is more.
     pub(super) fn round(
         &self,
         host: &impl Host,
@@ -85,7 +83,9 @@ impl Vm {
     pub(super) fn tell_again(&self, host: &impl Host, root: u32) {
         self.reports.borrow_mut().forget();
         if let Some(now) = self.now(host) {
-            self.round(host, root, now, false);
+            self.as_ticking(host, root, |ticking| {
+                self.round(host, ticking, now, false);
+            });
         }
     }
 

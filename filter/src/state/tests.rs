@@ -1,7 +1,7 @@
-use super::ticking::TICK;
 use super::*;
 use crate::mock::MockHost;
-use crate::stream::Stream;
+
+mod ticking;
 
 const GOOD: &str = r#"{"format":1,"epoch":7,"cluster":"c","members":[]}"#;
 
@@ -96,41 +96,6 @@ fn unknown_fields_are_named_and_counted() {
 }
 
 #[test]
-fn only_the_newest_root_ticks() {
-    let host = MockHost::default();
-    let vm = configured(&host);
-    assert_eq!(host.tick_period(), Some(TICK));
-    configure(&vm, &host, 2, GOOD);
-    vm.tick(&host, 2);
-    assert_eq!(host.tick_period(), Some(TICK));
-    assert_eq!(host.counter("yorkies.config.updates"), 2);
-    vm.tick(&host, 1);
-    assert_eq!(host.tick_period(), Some(Duration::ZERO));
-}
-
-#[test]
-fn a_root_that_ends_stops_ticking_and_leaves_no_count_behind() {
-    let host = MockHost::default();
-    let vm = configured(&host);
-    vm.done(&host, 1);
-    assert_eq!(host.tick_period(), Some(Duration::ZERO));
-    assert_eq!(host.counter("yorkies.config.updates"), 1);
-}
-
-#[test]
-fn an_old_root_that_serves_again_takes_over_the_tick() {
-    let host = MockHost::default();
-    let vm = configured(&host);
-    configure(&vm, &host, 2, GOOD);
-    vm.done(&host, 2);
-    host.request(&[(":path", "/x")]);
-    Stream::new(2, 1, false).request_headers(&vm, &host, true);
-    assert_eq!(host.tick_period(), Some(TICK));
-    vm.tick(&host, 1);
-    assert_eq!(host.counter("yorkies.requests.refused.no_key"), 1);
-}
-
-#[test]
 fn a_host_that_fails_at_everything_leaves_a_vm_that_says_so() {
     let host = MockHost::default();
     let vm = Vm::new();
@@ -138,5 +103,5 @@ fn a_host_that_fails_at_everything_leaves_a_vm_that_says_so() {
     assert!(!configure(&vm, &host, 1, GOOD));
     host.recover();
     assert!(configure(&vm, &host, 2, GOOD));
-    assert_eq!(count(&vm, &host, "yorkies.host.errors"), 3);
+    assert_eq!(count(&vm, &host, "yorkies.host.errors"), 2);
 }

@@ -1,4 +1,15 @@
-//! The tick of a VM: one root context has it, and hands it on when it ends.
+//! The tick of a VM.
+//!
+//! One root context has it: that of the VM's first request, for as long as the
+//! VM lives. Envoy makes a timer for each context that ever asked for a tick
+//! and keeps it with the VM, whatever becomes of the context (read in its
+//! `wasm.cc`, `setTimerPeriod`), and each configuration is a new context. So
+//! the root that ticks puts its end off until the last of the others has
+//! ended, which the ABI provides for (`proxy_on_done`, `proxy_done`), and acts
+//! for whatever configuration is in use.
+//!
+//! A VM without requests has nothing to do and no timer: that of the main
+//! thread.
 
 use std::time::Duration;
 
@@ -14,12 +25,8 @@ pub(super) const TICK: Duration = Duration::from_secs(1);
 const QUICK_TICK: Duration = Duration::from_millis(10);
 
 impl Vm {
-    /// The tick of a root context.
+    /// The tick of the root context that has it.
     pub fn tick(&self, host: &impl Host, root: u32) {
-        if self.ticking.get() != Some(root) {
-            self.note(host.set_tick_period(Duration::ZERO));
-            return;
-        }
         let refused = stream::refuse_overdue(self, host, root);
         self.note(refused.map(|_| ()));
         let is_quick = refused.unwrap_or(false);
@@ -38,61 +45,55 @@ impl Vm {
         self.note(self.metrics.flush(host));
     }
 
-    /// The end of a root context.
-    pub fn done(&self, host: &impl Host, root: u32) {
-        // Envoy would go on with the timer of a root that is gone.
-        self.note(host.set_tick_period(Duration::ZERO));
-        self.roots.borrow_mut().retain(|other| *other != root);
-        if self.ticking.get() != Some(root) {
+    /// A root context is configured.
+    pub(super) fn begin(&self, root: u32) {
+        self.roots.borrow_mut().insert(root);
+    }
+
+    /// A request comes by that root, and is the context at hand: the first lets
+    /// the root tick.
+    pub(crate) fn wake(&self, host: &impl Host, root: u32) {
+        if self.ticking.get().is_some() {
             return;
         }
-        self.ticking.set(None);
-        self.hand_on(host, root);
-        if self.ticking.get().is_none() {
-            self.period.set(Duration::ZERO);
-            self.metrics.gauges.clear();
-        }
-        self.note(self.metrics.flush(host));
-    }
-
-    /// Older roots may have streams for long yet: those of a VM of an older
-    /// module, which gets no new root.
-    fn hand_on(&self, host: &impl Host, from: u32) {
-        let heir = self.roots.borrow().last().copied();
-        if let Some(heir) = heir {
-            self.note(host.within(heir, from, || self.tick_with(host, heir)));
-        }
-    }
-
-    /// A root context that is configured ticks from then on.
-    pub(super) fn begin(&self, host: &impl Host, root: u32) {
-        let mut roots = self.roots.borrow_mut();
-        roots.retain(|other| *other != root);
-        roots.push(root);
-        self.tick_with(host, root);
-    }
-
-    /// Lets counters flow while no root ticks: the newest is gone, and Envoy went
-    /// back to an older one, which it does without configuring it.
-    pub(crate) fn keep_ticking(&self, host: &impl Host, root: u32) {
-        if self.ticking.get().is_none() {
-            self.begin(host, root);
-        }
-    }
-
-    /// As soon as the root before it would have: something may be due.
-    fn tick_with(&self, host: &impl Host, root: u32) {
-        if self.period.get().is_zero() {
-            self.period.set(TICK);
-        }
-        self.note(host.set_tick_period(self.period.get()));
         self.ticking.set(Some(root));
+        self.pace(host, TICK);
+        if let Some(now) = self.now(host) {
+            self.drain.borrow_mut().wake(now);
+        }
     }
 
-    /// Lets the root at hand, which is the one that ticks, do so that often.
+    /// The root at hand, which is the one that ticks, does so that often.
     pub(super) fn pace(&self, host: &impl Host, period: Duration) {
         if self.period.replace(period) != period {
             self.note(host.set_tick_period(period));
         }
+    }
+
+    /// Acts as the root that ticks, in a callback of the root `own`; does
+    /// nothing where none ticks.
+    pub(super) fn as_ticking(&self, host: &impl Host, own: u32, act: impl FnOnce(u32)) {
+        if let Some(ticking) = self.ticking.get() {
+            self.note(host.within(ticking, own, || act(ticking)));
+        }
+    }
+
+    /// The end of a root context. Returns whether Envoy may delete it now.
+    pub fn done(&self, host: &impl Host, root: u32) -> bool {
+        self.roots.borrow_mut().remove(&root);
+        if !self.roots.borrow().is_empty() {
+            return self.ticking.get() != Some(root);
+        }
+        // Nothing holds the VM any more.
+        self.as_ticking(host, root, |ticking| {
+            self.pace(host, Duration::ZERO);
+            if ticking != root {
+                self.note(host.done());
+            }
+        });
+        self.ticking.set(None);
+        self.metrics.gauges.clear();
+        self.note(self.metrics.flush(host));
+        true
     }
 }

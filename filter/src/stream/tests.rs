@@ -34,6 +34,8 @@ impl Router {
         let vm = Vm::new();
         host.configuration(json);
         assert!(vm.configure(&host, 1).can_serve);
+        // The first request costs more.
+        vm.wake(&host, 1);
         Self { host, vm }
     }
 

@@ -26,7 +26,7 @@ use yorkies_tests::{TestEnvironment, workspace};
 /// What must be green before anything lands.
 const CI: &str = ".ci/run";
 
-/// The test of the compose files.
+/// The test of the compose files, `make compose-test`.
 const COMPOSE_TEST: &str = "tests/tests/compose/main.rs";
 
 #[test]

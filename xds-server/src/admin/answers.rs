@@ -45,17 +45,18 @@ impl Admin {
             drain: current.map(|current| current.drain),
             members,
             proxies: self.fleet.status(snapshot.as_ref(), now),
-            rebalance: underway.map(Arc::unwrap_or_clone),
-            last: last.into_iter().map(Arc::unwrap_or_clone).collect(),
+            rebalance: underway.map(|record| Arc::unwrap_or_clone(record).into()),
+            last: last
+                .into_iter()
+                .map(|record| Arc::unwrap_or_clone(record).into())
+                .collect(),
         }
     }
 
     pub(super) fn assignment(&self) -> Option<AssignmentStatus> {
         let shown = self.board.read();
+        let hold_ms = shown.usual_hold_ms();
         let current = shown.current?;
-        let mut records = shown.last.iter();
-        let typical = records.find(|record| !record.is_of_start());
-        let hold_ms = typical.and_then(|record| record.hold_ms);
         Some(AssignmentStatus {
             epoch: current.epoch,
             policy: current.policy,

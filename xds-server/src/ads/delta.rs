@@ -92,6 +92,7 @@ impl Session {
             progress.report = true;
         }
         let held: BTreeMap<String, String> = std::mem::take(&mut request.initial_resource_versions);
+        progress.is_back = !held.is_empty();
         for (name, version) in held {
             if progress.subscription.wants(&name) {
                 let name: Arc<str> = name.into();

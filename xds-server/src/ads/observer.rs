@@ -101,6 +101,13 @@ impl<'a> Holding<'a> {
         &self.0.confirmed
     }
 
+    /// Whether it had any of the type before this stream, by its first request:
+    /// a process that has just started has none.
+    #[must_use]
+    pub fn is_back(self) -> bool {
+        self.0.is_back
+    }
+
     /// Whether it has accepted all that it wants of the resources of `kind` in
     /// `snapshot`, in just their versions, and nothing else of them is on its
     /// way. What it still has beyond them does not count.

@@ -35,6 +35,9 @@ pub(crate) enum Verdict {
 pub(crate) struct Progress {
     /// Whether the proxy asked for the type at all.
     pub(crate) started: bool,
+    /// Whether its first request showed a version, of whatever: then it has had
+    /// the type before this stream.
+    pub(crate) is_back: bool,
     pub(crate) subscription: Subscription,
     /// What it was last sent, accepted or not, or said that it has.
     pub(crate) sent: Versions,

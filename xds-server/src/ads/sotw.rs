@@ -252,6 +252,7 @@ impl session::Session for Session {
         };
         let progress = self.types.of_mut(kind);
         let first = !std::mem::replace(&mut progress.started, true);
+        progress.is_back |= first && !request.version_info.is_empty();
         let fresh = progress.is_fresh(&request.response_nonce);
         let verdict = progress.answer(
             &request.response_nonce,

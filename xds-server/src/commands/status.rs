@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::screen::{percent, plain, table, time};
-use crate::api::{ProxyStatus, STATUS_PATH, Status, StreamStatus, VmPhase};
+use crate::api::{ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, VmPhase};
 use crate::client::{ClientError, ServerUrl};
 use crate::rebalance::machine::Stage;
 use crate::rebalance::{Behind, Change, Outcome, Record};
@@ -71,12 +71,12 @@ fn head(status: &Status) -> String {
     let stage = match (status.stage, &status.rebalance) {
         (Stage::Stable, _) => "stable".to_owned(),
         (Stage::Settling, _) => "settling: a change waits for further ones".to_owned(),
-        (Stage::Holding, Some(record)) => format!(
+        (Stage::Holding, Some(RebalanceStatus { record, .. })) => format!(
             "holding for {}, until all proxies route by it{}",
             time(record.hold_ms.unwrap_or_default()),
             missing(&record.left_behind)
         ),
-        (Stage::Draining, Some(record)) => format!(
+        (Stage::Draining, Some(RebalanceStatus { record, .. })) => format!(
             "draining for {}, {} ended{}",
             time(record.drain_ms.unwrap_or_default()),
             record.drained,
@@ -88,8 +88,11 @@ fn head(status: &Status) -> String {
     let under_way = status
         .rebalance
         .as_ref()
-        .map_or_else(String::new, |record| {
-            format!(" ({})", changes(&record.changes))
+        .map_or_else(String::new, |rebalance| {
+            let split = rebalance.split_ms.map_or_else(String::new, |split| {
+                format!("; a document is split for {} at most", time(split))
+            });
+            format!(" ({}{split})", changes(&rebalance.record.changes))
         });
     let pending = if status.pending && status.stage != Stage::Settling {
         "; another change waits"
@@ -125,10 +128,13 @@ fn proxies(status: &Status) -> String {
         let streams = proxy.streams.iter().map(Some);
         let none = proxy.streams.is_empty().then_some(None);
         // The VMs of a node cannot be told apart by stream.
-        streams
-            .chain(none)
-            .enumerate()
-            .map(|(index, stream)| proxy_row(proxy, stream, index == 0))
+        streams.chain(none).enumerate().map(|(index, stream)| {
+            let mut row = proxy_row(proxy, stream);
+            if index == 0 {
+                row.extend(of_vms(proxy, status.epoch));
+            }
+            row
+        })
     });
     let rows: Vec<_> = rows.collect();
     let count = rows.len();
@@ -147,7 +153,7 @@ fn proxies(status: &Status) -> String {
     table(&header, &[4, 5, 6, 7, 8], shown) + &rest(count)
 }
 
-fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool) -> Vec<String> {
+fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> {
     let update = match stream {
         None => "not connected".to_owned(),
         Some(stream) => match &stream.nack {
@@ -158,15 +164,17 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool)
             _ => "behind".to_owned(),
         },
     };
-    let mut row = vec![
+    vec![
         plain(&proxy.node),
         stream.map_or_else(String::new, |stream| plain(&stream.software)),
         stream.map_or_else(String::new, |stream| stream.mode.clone()),
         update,
-    ];
-    if !with_vms {
-        return row;
-    }
+    ]
+}
+
+/// What the VMs of a proxy report together; of their epochs the lowest, unless
+/// all are at the present one, `newest`.
+fn of_vms(proxy: &ProxyStatus, newest: Option<u64>) -> [String; 5] {
     let vms = &proxy.vms;
     let sum = |of: fn(&crate::api::VmStatus) -> u64| {
         let sum = vms.iter().map(of).fold(0, u64::saturating_add);
@@ -175,9 +183,14 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool)
     let epoch = vms.iter().map(|vm| vm.epoch).min();
     let is_stopped = vms.iter().any(|vm| vm.phase == VmPhase::Stopped);
     let drained = sum(|vm| vm.drained);
-    row.extend([
+    let epoch = match epoch {
+        Some(epoch) if Some(epoch) == newest => "newest".to_owned(),
+        Some(epoch) => epoch.to_string(),
+        None => String::new(),
+    };
+    [
         vms.len().to_string(),
-        epoch.map_or_else(String::new, |epoch| epoch.to_string()),
+        epoch,
         sum(|vm| vm.open),
         sum(|vm| vm.misplaced),
         if is_stopped {
@@ -185,39 +198,42 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>, with_vms: bool)
         } else {
             drained
         },
-    ]);
-    row
+    ]
 }
 
 fn rebalances(status: &Status, now_ms: u64) -> String {
-    let rows = status.last.iter().map(|record| {
-        let ago = Duration::from_secs(now_ms.saturating_sub(record.started_unix_ms) / 1000);
-        let moved = record
-            .plan
-            .map_or_else(String::new, |plan| percent(plan.moved));
-        vec![
-            format!("{} ago", humantime::format_duration(ago)),
-            changes(&record.changes),
-            moved,
-            record.drained.to_string(),
-            took(record),
-            remarks(record),
-        ]
-    });
+    let rows = status
+        .last
+        .iter()
+        .map(|RebalanceStatus { record, split_ms }| {
+            let ago = Duration::from_secs(now_ms.saturating_sub(record.started_unix_ms) / 1000);
+            let moved = record
+                .plan
+                .map_or_else(String::new, |plan| percent(plan.moved));
+            vec![
+                format!("{} ago", humantime::format_duration(ago)),
+                changes(&record.changes),
+                moved,
+                record.drained.to_string(),
+                time_or_dash(*split_ms),
+                time_or_dash(record.to_zero_misplaced_ms()),
+                remarks(record),
+            ]
+        });
     let header = [
         "REBALANCE",
         "WHAT CHANGED",
         "MOVED",
         "DRAINED",
+        "LONGEST SPLIT",
         "0 MISPLACED AFTER",
         "",
     ];
-    table(&header, &[2, 3, 4], rows.collect())
+    table(&header, &[2, 3, 4, 5], rows.collect())
 }
 
-fn took(record: &Record) -> String {
-    let times = record.to_zero_misplaced_ms();
-    times.map_or_else(|| "-".to_owned(), time)
+fn time_or_dash(ms: Option<u64>) -> String {
+    ms.map_or_else(|| "-".to_owned(), time)
 }
 
 fn remarks(record: &Record) -> String {

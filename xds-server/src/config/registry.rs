@@ -52,7 +52,8 @@ pub struct Dns {
     /// gives its answers 10 minutes and changes them at once.
     #[serde(default = "max_interval", with = "humantime_serde")]
     pub max_interval: Duration,
-    /// Name servers to ask instead of those of the system, `IP` or `IP:PORT`.
+    /// Name servers to ask instead of those of the system, `IP` or `IP:PORT`; the
+    /// next is asked when the one before does not answer.
     #[serde(default, deserialize_with = "resolvers")]
     pub resolvers: Vec<SocketAddr>,
 }

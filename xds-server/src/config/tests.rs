@@ -252,8 +252,9 @@ fn the_default_projects_key_may_be_in_a_file() {
     fs::write(&path, format!("{LEAST}default_project_file: key\n")).unwrap();
     for (text, problem) in [
         (None, "cannot be read"),
-        (Some("\n"), "is empty"),
-        (Some("a/b\n"), "\"a/b\""),
+        (Some(&b"\n"[..]), "is empty"),
+        (Some(b"\xff\n"), "is not UTF-8"),
+        (Some(b" \n"), "\" \""),
     ] {
         if let Some(text) = text {
             fs::write(&key, text).unwrap();

@@ -52,9 +52,17 @@ impl ProxyObserver for Fleet {
         snapshot: &Arc<Snapshot>,
     ) {
         let mut state = self.lock();
-        let proxy = state.proxies.get_mut(&stream);
-        if proxy.is_some_and(|proxy| proxy.holds(kind, holding, snapshot)) {
-            drop(state);
+        let state = &mut *state;
+        let Some(proxy) = state.proxies.get_mut(&stream) else {
+            return;
+        };
+        let is_first = !proxy.has_asked(kind);
+        let is_news = proxy.holds(kind, holding, snapshot);
+        // VMs come with the filter: a process that never had it has none, and those that reported are of another.
+        if is_first && kind == ResourceType::Extension && !holding.is_back() {
+            state.vms.forget_suspects(&proxy.node);
+        }
+        if is_news {
             self.changed.notify_one();
         }
     }

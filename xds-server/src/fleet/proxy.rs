@@ -59,6 +59,11 @@ impl ProxyState {
         }
     }
 
+    /// Whether it has asked for that type on this stream.
+    pub(super) fn has_asked(&self, kind: ResourceType) -> bool {
+        self.asked[kind as usize]
+    }
+
     /// Takes in what it has of `snapshot`; returns whether that is news.
     pub(super) fn holds(
         &mut self,

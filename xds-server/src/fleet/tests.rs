@@ -55,6 +55,26 @@ fn a_report_replaces_the_last_one_and_a_silent_vm_is_forgotten() {
 }
 
 #[test]
+fn a_report_that_was_overtaken_is_a_sign_of_life_and_no_news() {
+    let fleet = Fleet::default();
+    let now = Instant::now();
+    let numbered = |sequence, misplaced| Report {
+        sequence,
+        misplaced,
+        ..report("a", 1)
+    };
+    let misplaced = |now| fleet.totals(None, now).misplaced;
+    fleet.report(numbered(2, 0), now).unwrap();
+    fleet.report(numbered(1, 3), soon(now, 14_000)).unwrap();
+    assert_eq!(misplaced(soon(now, 28_000)), 0);
+    assert_eq!(fleet.totals(None, soon(now, 28_000)).vms, 1);
+    fleet.report(numbered(3, 4), soon(now, 14_000)).unwrap();
+    assert_eq!(misplaced(soon(now, 14_000)), 4);
+    fleet.report(numbered(0, 5), soon(now, 14_000)).unwrap();
+    assert_eq!(misplaced(soon(now, 14_000)), 5, "it does not count");
+}
+
+#[test]
 fn a_stopped_drain_is_counted_and_an_unknown_phase_is_hold() {
     let fleet = Fleet::default();
     let now = Instant::now();
@@ -141,6 +161,84 @@ fn the_node_of_a_stream_without_a_name_is_that_of_its_reports() {
     assert_eq!(view.proxies[0].node, view.vms[0].node);
     fleet.disconnected(StreamId(1), &proxy);
     assert!(fleet.view(&Arc::default(), now).proxies.is_empty());
+}
+
+mod suspects {
+    use super::*;
+    use crate::ads::Holding;
+    use crate::ads::progress::Progress;
+
+    const STREAM: StreamId = StreamId(1);
+
+    fn proxy() -> Proxy {
+        Proxy::new(None, None, Mode::Delta)
+    }
+
+    /// A node whose two VMs report, and whose stream has ended.
+    fn left(now: Instant) -> Fleet {
+        let fleet = Fleet::default();
+        fleet.connected(STREAM, &proxy());
+        for vm in [1, 2] {
+            fleet.report(report("", vm), now).unwrap();
+        }
+        fleet.disconnected(STREAM, &proxy());
+        fleet
+    }
+
+    /// It connects again and asks for its filter.
+    fn connect(fleet: &Fleet, is_back: bool) {
+        fleet.connected(STREAM, &proxy());
+        let mut progress = Progress::default();
+        progress.is_back = is_back;
+        for kind in [CDS, EDS, ECDS] {
+            fleet.holds(STREAM, kind, Holding(&progress), &Arc::default());
+        }
+    }
+
+    fn vms(fleet: &Fleet, now: Instant) -> usize {
+        fleet.view(&Arc::default(), now).vms.len()
+    }
+
+    #[test]
+    fn a_broken_stream_makes_no_vm_forgotten_that_reports_in_time() {
+        let now = Instant::now();
+        let fleet = left(now);
+        connect(&fleet, true);
+        assert_eq!(vms(&fleet, now), 2);
+        // One that reports for the first time says nothing of the others.
+        fleet.report(report("", 3), soon(now, 100)).unwrap();
+        assert_eq!(vms(&fleet, soon(now, 5000)), 3);
+        fleet.report(report("", 1), soon(now, 5000)).unwrap();
+        assert_eq!(vms(&fleet, soon(now, 5500)), 3);
+        assert_eq!(vms(&fleet, soon(now, 7000)), 2, "it is overdue");
+    }
+
+    #[test]
+    fn a_new_process_ends_the_vms_of_the_one_that_left() {
+        let now = Instant::now();
+        let fleet = left(now);
+        fleet.report(report("b", 1), now).unwrap();
+        fleet.report(report("", 2), now).unwrap();
+        connect(&fleet, false);
+        let view = fleet.view(&Arc::default(), now);
+        assert_eq!(
+            view.vms.len(),
+            2,
+            "one that was heard of since, one of another"
+        );
+        fleet.report(report("", 4), now).unwrap();
+        connect(&fleet, false);
+        assert_eq!(vms(&fleet, now), 3, "nobody left");
+        assert_eq!(fleet.totals(None, now).vms, 3);
+    }
+
+    #[test]
+    fn a_node_that_stays_away_is_forgotten() {
+        let now = Instant::now();
+        let fleet = left(now);
+        assert_eq!(vms(&fleet, soon(now, 5000)), 2);
+        assert_eq!(vms(&fleet, soon(now, 7000)), 0);
+    }
 }
 
 mod coverage {

@@ -14,8 +14,8 @@ use crate::rebalance::VmView;
 /// every 5 seconds.
 pub const SILENCE: Duration = Duration::from_secs(15);
 
-/// After its proxy's stream has ended, a VM is forgotten sooner: it may be of a
-/// process that is gone. One that lives on reports within 5 seconds.
+/// After the last stream of its node has ended, a VM is forgotten sooner: it may
+/// be of a process that is gone. One that lives on reports within 5 seconds.
 const SILENCE_OF_SUSPECTS: Duration = Duration::from_secs(6);
 
 /// Most nodes with reports, most VMs of one node and of all.
@@ -113,6 +113,12 @@ impl Vms {
         }
         self.make_room(&node, report.vm)?;
         let vms = self.nodes.entry(node).or_default();
+        if let Some(old) = vms.get_mut(&report.vm)
+            && is_overtaken(&report, &old.report)
+        {
+            old.heard = now;
+            return Ok(Taken::Usual);
+        }
         let old = vms.get(&report.vm);
         let old_entries = old.map_or(0, |old| old.report.members.len());
         let others = self.member_entries.saturating_sub(old_entries);
@@ -141,12 +147,6 @@ impl Vms {
         };
         if vms.insert(vm.report.vm, vm).is_none() {
             self.count += 1;
-            // A new process has taken the place of the one that left.
-            for vm in vms.values_mut() {
-                vm.suspect_since = vm
-                    .suspect_since
-                    .and_then(|since| since.checked_sub(SILENCE_OF_SUSPECTS));
-            }
         }
         Ok(taken)
     }
@@ -161,6 +161,26 @@ impl Vms {
         {
             vm.suspect_since.get_or_insert(now);
         }
+    }
+
+    /// A new process of that node has started, which has none of the VMs that
+    /// were not heard of since the last stream ended.
+    pub(super) fn forget_suspects(&mut self, node: &str) {
+        let Some(vms) = self.nodes.get_mut(node) else {
+            return;
+        };
+        vms.retain(|_, vm| vm.suspect_since.is_none());
+        if vms.is_empty() {
+            self.nodes.remove(node);
+        }
+        self.count_all();
+    }
+
+    fn count_all(&mut self) {
+        let vms = self.nodes.values();
+        self.count = vms.clone().map(BTreeMap::len).sum();
+        let reports = vms.flat_map(BTreeMap::values).map(|vm| &vm.report);
+        self.member_entries = reports.map(|report| report.members.len()).sum();
     }
 
     fn make_room(&self, node: &Arc<str>, vm: u64) -> Result<(), ReportRefused> {
@@ -188,17 +208,11 @@ impl Vms {
             return;
         }
         self.swept = Some(now);
-        let (mut count, mut entries) = (0, 0);
         self.nodes.retain(|_, vms| {
             vms.retain(|_, vm| vm.is_live(now));
-            count += vms.len();
-            entries += vms
-                .values()
-                .map(|vm| vm.report.members.len())
-                .sum::<usize>();
             !vms.is_empty()
         });
-        (self.count, self.member_entries) = (count, entries);
+        self.count_all();
     }
 
     /// Those that were heard of lately.
@@ -263,6 +277,11 @@ fn node_of(node: &str) -> Arc<str> {
         return "unknown".into();
     }
     node[..node.floor_char_boundary(MAX_NODE)].into()
+}
+
+/// Whether a later report of the same VM has arrived before this one.
+fn is_overtaken(report: &Report, last: &Report) -> bool {
+    report.sequence != 0 && report.sequence < last.sequence
 }
 
 fn truncate(text: &mut String, length: usize) {

@@ -32,6 +32,16 @@ pub struct Shown {
     pub last: VecDeque<Arc<Record>>,
 }
 
+impl Shown {
+    /// How long proxies took to take over the last assignment, in milliseconds,
+    /// but for those of a start; absent when there was none.
+    #[must_use]
+    pub fn usual_hold_ms(&self) -> Option<u64> {
+        let mut records = self.last.iter();
+        records.find(|record| !record.is_of_start())?.hold_ms
+    }
+}
+
 /// Where the driver shows it and others look.
 #[derive(Debug)]
 pub struct Board(watch::Sender<Shown>);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sharding::{FilterConfig, Roster};
+use sharding::{Drain, FilterConfig, Roster};
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 use tracing::warn;
@@ -11,7 +11,7 @@ use tracing::warn;
 use super::board::Board;
 use super::machine::{Effect, Event, Machine, Now, Settings, Stage};
 use super::metrics::Metrics;
-use super::store::Store;
+use super::store::{self, Disk, StateFile, Store};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::module::Module;
@@ -63,11 +63,16 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Takes up what the state file has, if it has anything.
+    /// Takes up what the state file has, if it has anything. Needs a runtime.
     #[must_use]
     pub fn restore(parts: Parts) -> Self {
-        let store = Store::new(parts.config.state_file.clone());
-        let found = store.find();
+        let disk = StateFile(parts.config.state_file.clone());
+        Self::restore_from(Arc::new(disk), parts)
+    }
+
+    fn restore_from(disk: Arc<dyn Disk>, parts: Parts) -> Self {
+        let found = store::find(&*disk);
+        let store = Store::start(disk, parts.metrics.clone());
         let machine = Machine::new(
             Settings::from(&parts.config),
             parts.config.filter_config(0),
@@ -105,7 +110,7 @@ impl Driver {
             self.hand_out(&last);
         }
         let urgent = false;
-        self.step(Event::Roster { roster, urgent });
+        self.step(Event::Roster { roster, urgent }).await;
         self.snapshots.subscribe()
     }
 
@@ -113,25 +118,19 @@ impl Driver {
     pub async fn run(mut self) {
         loop {
             let is_active = matches!(self.machine.stage(), Stage::Holding | Stage::Draining);
-            let (deadline, save_at) = (self.machine.deadline(), self.store.again_at());
+            let deadline = self.machine.deadline();
             let event = tokio::select! {
                 changed = self.parts.rosters.changed() => match changed {
                     Ok(()) => self.new_roster(),
                     Err(_) => return,
                 },
-                () = at(save_at), if save_at.is_some() => {
-                    if let Some(current) = self.machine.current() {
-                        self.store.save(current);
-                    }
-                    None
-                }
                 plan = self.planning.next() => plan,
                 () = self.parts.fleet.changed(), if is_active => Some(Event::Look),
                 () = at(deadline), if deadline.is_some() => Some(Event::Look),
                 () = sleep(if is_active { LOOK_AGAIN } else { LOOK_IDLE }) => Some(Event::Look),
             };
             if let Some(event) = event {
-                self.step(event);
+                self.step(event).await;
             }
         }
     }
@@ -154,7 +153,7 @@ impl Driver {
         Some(Event::Roster { roster, urgent })
     }
 
-    fn step(&mut self, event: Event) {
+    async fn step(&mut self, event: Event) {
         if let Event::Planned { epoch, plan } = event {
             self.parts.metrics.planned(&plan);
             self.parts.board.planned(epoch, plan);
@@ -178,23 +177,28 @@ impl Driver {
                 return;
             }
             for effect in effects {
-                self.apply(effect);
+                self.apply(effect).await;
             }
         }
     }
 
-    fn apply(&mut self, effect: Effect) {
+    async fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Publish(config) => {
                 log::publication(&config);
-                // Before it is handed out: what a proxy has seen is never forgotten.
                 self.store.save(&config);
+                if config.drain == Drain::Hold {
+                    let is_time = config.epoch <= now().unix_ms;
+                    self.store.settle(is_time).await;
+                }
                 self.hand_out(&config);
             }
             // That of an earlier rebalance is of no use any more.
             Effect::Plan => {
                 let open = self.parts.fleet.open_by_member(Instant::now());
-                self.planning = Planning::start(&self.machine, open);
+                let usual = self.parts.board.read().usual_hold_ms();
+                let hold_ms = usual.unwrap_or_else(|| self.machine.settings().ack_wait_ms());
+                self.planning = Planning::start(&self.machine, open, hold_ms);
             }
             Effect::Finished(record) => {
                 log::end(&record);

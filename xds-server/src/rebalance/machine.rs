@@ -27,13 +27,14 @@ use std::time::{Duration, Instant};
 
 use sharding::{Drain, FilterConfig, Roster};
 
-use super::change::{Cause, Change, changes};
+use super::change::{Cause, Change};
 use super::record::{Outcome, Record};
+use super::same_but_drain;
 use super::view::{Behind, View};
-use super::{next, same_but_drain};
 
 mod contract;
 mod pending;
+mod publishing;
 mod settings;
 mod underway;
 
@@ -41,13 +42,6 @@ pub use contract::{Effect, Event, Past, Stage};
 use pending::Pending;
 pub use settings::{Now, Pace, Settings};
 use underway::Underway;
-
-/// Past assignments that are remembered, to know whose caches may be stale.
-const MAX_PAST: usize = 16;
-
-/// How far a reported epoch may be ahead of the clock to be believed: epochs are
-/// times in milliseconds, and one report must not use all of them up.
-const MAX_AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// See the module.
 #[derive(Debug)]
@@ -140,6 +134,12 @@ impl Machine {
         Some(alone_until.map_or(underway.deadline, |until| until.min(underway.deadline)))
     }
 
+    /// What it is set to.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// What was handed out last.
     #[must_use]
     pub fn current(&self) -> Option<&FilterConfig> {
@@ -179,26 +179,6 @@ impl Machine {
     #[must_use]
     pub fn has_pending(&self) -> bool {
         self.pending.is_some()
-    }
-
-    /// Takes over a higher epoch that proxies already have, if they do: filters
-    /// ignore what comes with a lower one.
-    fn catch_up(&mut self, view: &View, now: Now, effects: &mut Vec<Effect>) -> bool {
-        let Some(current) = &self.current else {
-            return false;
-        };
-        let believable = now.unix_ms.saturating_add(MAX_AHEAD_MS);
-        let epochs = view.vms.iter().map(|vm| vm.epoch);
-        let ahead = epochs.filter(|epoch| (current.epoch..=believable).contains(epoch));
-        let ahead = ahead.filter(|epoch| *epoch > current.epoch);
-        let (Some(ahead), Some(members)) = (ahead.max(), current.members.clone()) else {
-            return false;
-        };
-        self.end(Outcome::Superseded, view, now, effects);
-        let pending = self.pending.take();
-        let pending = pending.unwrap_or_else(|| Pending::new(members, now.instant));
-        self.publish(pending, ahead, now, effects);
-        true
     }
 
     fn notice(&mut self, roster: Roster, now: Now) {
@@ -274,66 +254,6 @@ impl Machine {
                 Some(pace) => self.release(pace, all_there, view, now, effects),
                 None => self.end(Outcome::Held, view, now, effects),
             }
-        }
-    }
-
-    fn publish_pending(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if let Some(pending) = self.pending.take() {
-            self.publish(pending, 0, now, effects);
-        }
-    }
-
-    /// Publishes a roster under an epoch above `above` and all before.
-    fn publish(&mut self, pending: Pending, above: u64, now: Now, effects: &mut Vec<Effect>) {
-        let before = self.current.take();
-        let settled = pending.waited(now.instant);
-        let mut config = next(before.as_ref(), pending.roster, &self.template, now.unix_ms);
-        let mut changes = changes(before.as_ref(), &config);
-        if above > 0 {
-            changes.push(Change::of(Cause::Outdated));
-            config.epoch = config.epoch.max(above.saturating_add(1));
-        }
-        if let Some(past) = before.and_then(Past::of) {
-            self.past.push_back(past);
-            while self.past.len() > MAX_PAST {
-                self.past.pop_front();
-            }
-        }
-        self.hold(config.epoch, changes, settled, now);
-        self.current = Some(config.clone());
-        effects.extend([Effect::Publish(Box::new(config)), Effect::Plan]);
-    }
-
-    fn release(
-        &mut self,
-        pace: Pace,
-        covered: bool,
-        view: &View,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let (Some(underway), Some(current)) = (&mut self.underway, &mut self.current) else {
-            return;
-        };
-        let planned = underway.record.plan.map_or(0, |plan| plan.streams);
-        // Those who route by the new assignment know better than the plan.
-        let streams = view.misplaced().max(if covered { 0 } else { planned });
-        let window_ms = pace.window_ms(streams);
-        underway.release(window_ms, self.settings.finish_wait, now);
-        current.drain = Drain::Release { window_ms };
-        effects.push(Effect::Publish(Box::new(current.clone())));
-    }
-
-    fn hold(&mut self, epoch: u64, changes: Vec<Change>, settled: Duration, now: Now) {
-        let ack_by = now.instant + self.settings.ack_wait;
-        let deadline = self.alone_until.map_or(ack_by, |until| until.max(ack_by));
-        self.underway = Some(Underway::new(epoch, changes, settled, now, deadline));
-    }
-
-    fn end(&mut self, outcome: Outcome, view: &View, now: Now, effects: &mut Vec<Effect>) {
-        if let Some(underway) = self.underway.take() {
-            let record = underway.end(outcome, view, now.instant);
-            effects.push(Effect::Finished(Box::new(record)));
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct Metrics {
     plan_share: Gauge<f64, AtomicU64>,
     plan_streams: Gauge<f64, AtomicU64>,
     time: Histogram,
+    saves: Family<OutcomeLabel, Counter>,
+    slow_saves: Counter,
+    unsaved: Gauge,
 }
 
 impl Metrics {
@@ -49,6 +52,9 @@ impl Metrics {
             plan_share: Gauge::default(),
             plan_streams: Gauge::default(),
             time: Histogram::new(TIMES),
+            saves: Family::default(),
+            slow_saves: Counter::default(),
+            unsaved: Gauge::default(),
         };
         registry.register(
             "rebalances",
@@ -80,7 +86,39 @@ impl Metrics {
             "From the publication of an assignment until no stream is misplaced",
             this.time.clone(),
         );
+        registry.register(
+            "state_saves",
+            "Times that the state file was written",
+            this.saves.clone(),
+        );
+        registry.register(
+            "state_saves_slow",
+            "Of these, those that took more than a second",
+            this.slow_saves.clone(),
+        );
+        registry.register(
+            "state_unsaved",
+            "1 while the state file is older than what was handed out, else 0",
+            this.unsaved.clone(),
+        );
         this
+    }
+
+    /// A write of the state file has ended.
+    pub(super) fn saved(&self, is_saved: bool) {
+        let outcome = if is_saved { "done" } else { "failed" };
+        let label = OutcomeLabel { outcome };
+        self.saves.get_or_create(&label).inc();
+    }
+
+    /// One goes on for longer than it should.
+    pub(super) fn save_is_slow(&self) {
+        self.slow_saves.inc();
+    }
+
+    /// Whether the state file is not up to date.
+    pub(super) fn unsaved(&self, is_unsaved: bool) {
+        self.unsaved.set(is_unsaved.into());
     }
 
     pub(super) fn planned(&self, plan: &PlanSummary) {

@@ -43,6 +43,9 @@ pub struct PlanSummary {
     pub ideal: f64,
     /// Open streams that have to end, by the last reports.
     pub streams: u64,
+    /// Longest time that a document is split, as in
+    /// [`Streams`](super::Streams::split_ms).
+    pub split_ms: Option<u64>,
     /// Share of all keys that go back to a member that had them before in the
     /// same incarnation.
     pub returning: f64,
@@ -84,6 +87,24 @@ impl Record {
         self.changes.iter().any(is_of_start)
     }
 
+    /// Longest time that a document was split, in milliseconds: the wait for
+    /// proxies and the drain's window. Until that is known, what the plan
+    /// expects. Absent when streams are not drained, when some may still be
+    /// misplaced, and when there was nothing before it.
+    #[must_use]
+    pub fn split_ms(&self) -> Option<u64> {
+        if !matches!(self.outcome, None | Some(Outcome::Done)) {
+            return None;
+        }
+        let expected = self.plan?.split_ms?;
+        let held = self.hold_ms.unwrap_or_default();
+        Some(match self.window_ms {
+            _ if expected == 0 => 0,
+            Some(window) => held.saturating_add(window),
+            None => expected.max(held),
+        })
+    }
+
     /// From the publication until no stream was misplaced, in milliseconds;
     /// only of one that was done.
     #[must_use]
@@ -91,5 +112,66 @@ impl Record {
         let done = self.outcome == Some(Outcome::Done);
         let times = self.hold_ms.zip(self.drain_ms).filter(|_| done);
         times.map(|(hold, drain)| hold.saturating_add(drain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(expected: Option<u64>) -> Record {
+        Record {
+            epoch: 7,
+            started_unix_ms: 0,
+            changes: Vec::new(),
+            settle_ms: 250,
+            hold_ms: None,
+            drain_ms: None,
+            window_ms: None,
+            plan: Some(PlanSummary {
+                split_ms: expected,
+                ..PlanSummary::default()
+            }),
+            drained: 0,
+            outcome: None,
+            left_behind: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_split_is_as_long_as_expected_until_it_is_known() {
+        let mut record = record(Some(60));
+        assert_eq!(record.split_ms(), Some(60));
+        record.hold_ms = Some(45);
+        assert_eq!(record.split_ms(), Some(60));
+        record.hold_ms = Some(90);
+        assert_eq!(record.split_ms(), Some(90), "it holds for longer");
+        record.window_ms = Some(20);
+        assert_eq!(record.split_ms(), Some(110));
+        record.outcome = Some(Outcome::Done);
+        assert_eq!(record.split_ms(), Some(110));
+    }
+
+    #[test]
+    fn nobody_knows_how_long_a_split_lasts_that_did_not_end() {
+        for outcome in [Outcome::Incomplete, Outcome::Superseded, Outcome::Held] {
+            let mut record = record(Some(60));
+            record.outcome = Some(outcome);
+            assert_eq!(record.split_ms(), None, "{outcome:?}");
+        }
+        assert_eq!(record(None).split_ms(), None, "streams are not drained");
+        let unplanned = Record {
+            plan: None,
+            ..record(None)
+        };
+        assert_eq!(unplanned.split_ms(), None);
+    }
+
+    #[test]
+    fn where_nothing_moves_nothing_is_split() {
+        let mut record = record(Some(0));
+        (record.hold_ms, record.window_ms) = (Some(30), Some(0));
+        assert_eq!(record.split_ms(), Some(0));
     }
 }

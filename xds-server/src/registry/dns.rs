@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::net::NetError;
-use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RecordType};
 use sharding::RosterError;
 use thiserror::Error;
 use tokio::time::sleep;
@@ -19,8 +20,9 @@ use crate::config::Dns;
 mod found;
 mod look;
 mod pace;
+mod servers;
 
-pub(super) use look::look;
+pub(super) use look::Lookups;
 
 use found::Found;
 use pace::Pace;
@@ -54,7 +56,7 @@ pub enum DnsError {
         /// What was looked for.
         record: RecordType,
         /// What the server said beside it.
-        code: String,
+        code: ResponseCode,
     },
     /// All that has to be asked takes too long.
     #[error("{name}: no full answer within {}", humantime::format_duration(*.limit))]
@@ -104,12 +106,23 @@ pub enum DnsError {
     },
 }
 
+impl DnsError {
+    fn empty(name: &Name, record: RecordType, code: ResponseCode) -> Self {
+        Self::Empty {
+            name: name.to_ascii(),
+            record,
+            code,
+        }
+    }
+}
+
 /// Looks the name up for ever, when its TTL is over or [`Dns`] says so.
 pub(super) async fn watch(settings: Dns, feed: Feed) {
     let pace = Pace::from(&settings);
+    let mut lookups = Lookups::new(settings);
     let mut failures = 0;
     loop {
-        let pause = match look(&settings).await {
+        let pause = match lookups.next().await {
             Ok(Found { roster, ttl }) => {
                 failures = 0;
                 feed.good(roster);

@@ -114,8 +114,9 @@ proptest! {
         let members: String = members.roster().members().iter().map(|member| member.id.as_str()).collect();
         world.scene.assign(world.epoch, &members, AT_ONCE);
         world.settle();
+        // Without a request there is no tick.
         for _ in 0..8 {
-            world.scene.tick(world.scene.host.tick_period().unwrap());
+            world.scene.tick(world.scene.host.tick_period().unwrap_or(SECOND));
             world.settle();
         }
         world.scene.tick(SECOND);

@@ -1,5 +1,7 @@
 //! VMs of an older module, and the root contexts that they are left with.
 
+use sharding::Phase;
+
 use super::*;
 
 /// A second VM of the same process.
@@ -69,28 +71,21 @@ fn a_format_that_it_cannot_read_is_refused_and_told_once() {
 }
 
 #[test]
-fn a_vm_without_open_requests_does_not_look() {
+fn a_vm_that_is_left_without_streams_follows_too_and_says_so() {
     let scene = Scene::new("ab");
+    // Its root stays: of requests to another cluster nothing else is known.
+    let mut elsewhere = scene.send(10, WATCH, "p/d");
+    scene.goes_to(10, "other", &address('a'));
+    scene.answer(10, &mut elsewhere);
+    scene.tick(SECOND);
+    assert_eq!(scene.reported(), (1, Phase::Released, 0, 0));
     let _newer = newer(&scene, 2, "abc", HOLD);
-    for _ in 0..3 {
-        scene.tick(SECOND);
-    }
-    assert_eq!(scene.vm.current().unwrap().config.epoch, 1);
-}
-
-#[test]
-fn the_tick_goes_on_in_an_older_root_that_still_has_streams() {
-    let scene = Scene::new("a");
-    let _streams = scene.watches(2);
-    scene.host.configuration(&config(2, "a", AT_ONCE));
-    scene.vm.configure(&scene.host, 2);
-    scene.host.in_callback_of(2);
-    scene.vm.done(&scene.host, 2);
-    assert_eq!(scene.host.tick_period(), Some(SECOND));
-    let _newer = newer(&scene, 3, "b", AT_ONCE);
     scene.tick(SECOND);
     scene.tick(SECOND);
-    assert_eq!(scene.resets(), [100, 101]);
+    assert_eq!(scene.reported(), (2, Phase::Hold, 0, 0));
+    let _newer = newer(&scene, 2, "abc", AT_ONCE);
+    scene.tick(SECOND);
+    assert_eq!(scene.reported(), (2, Phase::Released, 0, 0));
 }
 
 #[test]
@@ -99,7 +94,7 @@ fn the_last_root_gives_back_what_the_gauges_show() {
     let _streams = scene.watches(2);
     scene.tick(SECOND);
     assert_eq!(scene.host.gauge("yorkies.open_streams"), 2);
-    scene.vm.done(&scene.host, ROOT);
+    assert!(scene.vm.done(&scene.host, ROOT));
     assert_eq!(scene.host.gauge("yorkies.open_streams"), 0);
     assert_eq!(scene.host.tick_period(), Some(Duration::ZERO));
 }

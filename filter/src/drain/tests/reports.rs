@@ -17,7 +17,7 @@ impl Scene {
     }
 
     /// The only one since last asked: epoch, phase, open and misplaced streams.
-    fn reported(&self) -> (u64, Phase, u64, u64) {
+    pub(super) fn reported(&self) -> (u64, Phase, u64, u64) {
         let reports = self.reports();
         let [report] = &reports[..] else {
             panic!("{reports:#?}");

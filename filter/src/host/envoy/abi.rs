@@ -91,6 +91,7 @@ unsafe extern "C" {
         return_token: *mut u32,
     ) -> u32;
     pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    pub(super) fn proxy_done() -> u32;
     pub(super) fn proxy_define_metric(
         metric_type: u32,
         name: *const u8,

@@ -4,8 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod audience;
+mod streams;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -18,7 +19,8 @@ use yorkies_tests::{
     Request, Settings, TestEnvironment, assignment, eventually, keys, run_xds_server,
 };
 
-use audience::{Audience, Look};
+use audience::Audience;
+use streams::Streams;
 
 /// Documents that are asked for.
 const DOCUMENTS: usize = 1000;
@@ -26,8 +28,9 @@ const DOCUMENTS: usize = 1000;
 /// Of these, as many are watched, by one person each.
 const WATCHED: usize = 200;
 
-/// Documents that are shown one by one.
-const SHOWN: usize = 6;
+/// Documents that are shown one by one: the whole output fits on a screen of 80
+/// columns and 40 lines.
+const SHOWN: usize = 3;
 
 /// Routes documents through a real Envoy.
 #[derive(Debug, Parser)]
@@ -48,8 +51,8 @@ fn main() -> Result<()> {
         if keep {
             demo.explain().await?;
             tokio::signal::ctrl_c().await?;
+            println!("Stopping.");
         }
-        println!("\nStopping.");
         Ok(())
     })
 }
@@ -83,13 +86,12 @@ impl Demo {
         let envoy = environment.envoy(&control_plane, Mode::Delta).await?;
         let client = envoy.client(Protocol::H2c).await?;
 
-        println!("Started");
-        println!("  control plane   {}", control_plane.address());
-        println!("  Envoy           {}", envoy.address().await?);
-        for server in &servers {
-            let entry = server.entry(1);
-            println!("  {}        {}", entry.id, entry.address);
-        }
+        println!(
+            "Started: {} servers, Envoy at {}, control plane at {}",
+            servers.len(),
+            envoy.address().await?,
+            control_plane.address()
+        );
         let epoch = newer_epoch(&client, 0).await?;
         Ok(Self {
             store,
@@ -117,10 +119,7 @@ impl Demo {
 
     async fn open_streams(&mut self) -> Result<()> {
         let url = format!("http://{}", self.envoy.address().await?);
-        let audience = Audience::gather(&url, &self.keys[..WATCHED]).await?;
-        println!("\n{WATCHED} people watch a document each: streams that stay open");
-        println!("  by server: {}", by_server(&audience));
-        self.audience = Some(audience);
+        self.audience = Some(Audience::gather(&url, &self.keys[..WATCHED]).await?);
         Ok(())
     }
 
@@ -129,60 +128,60 @@ impl Demo {
         let new = server(&self.folder, self.servers.len(), &self.store).await?;
         let new_id = new.entry(1).id;
         self.servers.push(new);
-        let start = Instant::now();
+        let audience = self.audience.as_ref().context("nobody watches")?;
+        let (start, watched) = (Instant::now(), audience.open());
         self.control_plane
             .members()
             .replace(&roster(&self.servers)?)?;
-        self.epoch = self.rebalanced().await?;
+        let (epoch, took) = self.rebalanced().await?;
+        self.epoch = epoch;
+        audience.complete().await?;
 
         let after = self.predicted()?;
-        let observed = self.observed().await?;
         let mut moved = BTreeSet::new();
         for (index, key) in self.keys.iter().enumerate() {
             if owner(&before, key)? != owner(&after, key)? {
                 moved.insert(index);
             }
         }
-        println!("\n{new_id} joined (epoch {})", self.epoch);
+        println!("\n{WATCHED} people watch a document each, and {new_id} joins (epoch {epoch})");
+        let streams = Streams {
+            before: watched,
+            ended: audience.ended_since(start),
+            after: audience.open(),
+        };
+        streams.print(&moved);
+        println!(
+            "  every stream was at its owner {took} ms after the new assignment was published"
+        );
+        streams.print_moved(&moved, &self.keys, SHOWN);
+        self.expect_placed(&streams, &moved)?;
+
+        let observed = self.observed().await?;
         self.compare(&after, &observed)?;
         let to_others = moved.iter().filter(|&&index| observed[index] != new_id);
         println!(
-            "  {} of {DOCUMENTS} documents moved, {:.1} %; ideal {:.1} %; {} of them between servers that stayed",
+            "  {} documents moved, {:.1} %; ideal {:.1} %; {} between servers that stayed",
             moved.len(),
             percent(moved.len(), DOCUMENTS),
             percent(1, self.servers.len()),
             to_others.count(),
         );
-        self.show_streams(&moved, start).await
+        Ok(())
     }
 
-    /// Which streams ended, and that it was those that had to.
-    async fn show_streams(&self, moved: &BTreeSet<usize>, start: Instant) -> Result<()> {
-        let audience = self.audience.as_ref().context("nobody watches")?;
-        audience.complete().await?;
-        let ended = audience.ended_since(start);
-        let open = audience.open();
-        println!("\nStreams whose document moved were ended, and came back at the new owner");
-        println!("  {:<24} {:<12} IS ON", "KEY", "WAS ON");
-        let is_moved = |look: &&Look| moved.contains(&look.document);
-        for look in ended.iter().filter(is_moved).take(SHOWN) {
-            let (key, server) = (&self.keys[look.document], &look.server);
-            println!("  {key:<24} {server:<12} {}", open[&look.document]);
-        }
+    /// Fails unless just those streams ended that had to, and all are where they
+    /// belong.
+    fn expect_placed(&self, streams: &Streams, moved: &BTreeSet<usize>) -> Result<()> {
         let had_to = moved.iter().filter(|&&index| index < WATCHED).count();
-        let others = ended.len() - ended.iter().filter(is_moved).count();
-        println!(
-            "  {had_to} of {WATCHED} streams had to end: {} did, and {others} others",
-            ended.len() - others
-        );
-        println!("  by server: {}", by_server(audience));
-        let astray = open
-            .iter()
-            .filter(|(index, server)| self.owner_now(**index).as_ref() != Some(*server));
-        let astray = astray.count();
+        let others = streams.ended.len() - streams.ended_moved(moved).count();
+        let open = streams.after.iter();
+        let astray =
+            open.filter(|(index, server)| self.owner_now(**index).as_ref() != Some(*server));
+        let (ended, astray) = (streams.ended.len(), astray.count());
         ensure!(
-            ended.len() == had_to && others == 0 && astray == 0,
-            "{astray} streams are astray"
+            ended == had_to && others == 0 && astray == 0,
+            "{had_to} streams had to end and {ended} did, {others} of them without need; {astray} are astray"
         );
         Ok(())
     }
@@ -210,14 +209,13 @@ impl Demo {
         let output = run_xds_server(&self.folder, &["status", "--admin", &admin]).await?;
         ensure!(output.status.success(), "{output:?}");
         println!("\nxds-server status --admin {admin}");
-        for line in String::from_utf8(output.stdout)?.lines() {
-            println!("  {line}");
-        }
+        print!("{}", String::from_utf8(output.stdout)?);
         Ok(())
     }
 
-    /// Waits until the rebalance to the present servers is over.
-    async fn rebalanced(&self) -> Result<u64> {
+    /// Waits until the rebalance to the present servers is over; returns its epoch
+    /// and how long it took until no stream was misplaced, in milliseconds.
+    async fn rebalanced(&self) -> Result<(u64, u64)> {
         eventually("rebalanced", async || {
             let status = self.control_plane.status().await?;
             let epoch = status["epoch"].as_u64().unwrap_or_default();
@@ -226,29 +224,23 @@ impl Demo {
                 "at epoch {epoch}, {}",
                 status["stage"]
             );
-            Ok(epoch)
+            let record = &status["last"][0];
+            let (hold, drain) = (record["hold_ms"].as_u64(), record["drain_ms"].as_u64());
+            ensure!(record["outcome"] == "done", "{record}");
+            Ok((epoch, hold.unwrap_or_default() + drain.unwrap_or_default()))
         })
         .await
     }
 
     fn compare(&self, predicted: &Assignment, observed: &[String]) -> Result<()> {
-        let mut served = BTreeMap::new();
         for (key, server) in self.keys.iter().zip(observed) {
             let owner = owner(predicted, key)?;
             ensure!(
                 owner == *server,
                 "{key} belongs to {owner}, but {server} served it"
             );
-            *served.entry(server).or_insert(0_usize) += 1;
         }
-        let shares: Vec<_> = served
-            .iter()
-            .map(|(id, count)| format!("{id} {count}"))
-            .collect();
-        println!(
-            "  {DOCUMENTS} of {DOCUMENTS} documents at their owner: {}",
-            shares.join(", ")
-        );
+        println!("  {DOCUMENTS} of {DOCUMENTS} documents at their owner");
         Ok(())
     }
 
@@ -327,15 +319,6 @@ fn served_by(reply: &Reply) -> Result<String> {
     let server = reply.headers.get("x-served-by");
     let server = server.with_context(|| format!("{}: {}", reply.status, reply.text()))?;
     Ok(server.to_str()?.to_owned())
-}
-
-fn by_server(audience: &Audience) -> String {
-    let mut servers = BTreeMap::new();
-    for server in audience.open().into_values() {
-        *servers.entry(server).or_insert(0_usize) += 1;
-    }
-    let counts = servers.iter().map(|(id, count)| format!("{id} {count}"));
-    counts.collect::<Vec<_>>().join(", ")
 }
 
 fn owner(assignment: &Assignment, key: &str) -> Result<String> {

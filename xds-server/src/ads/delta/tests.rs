@@ -233,6 +233,15 @@ fn a_restarted_server_sends_nothing_that_the_proxy_has() {
 }
 
 #[test]
+fn only_who_shows_a_version_was_here_before() {
+    let now = snapshot(&[(CDS, "c", "1"), (ECDS, "f", "1")]);
+    let mut session = session();
+    session.on_request(ask(CDS, &["*"], &[]), &now);
+    session.on_request(again(ECDS, &["f"], &["f"], &now), &now);
+    assert!(session.progress(ECDS).is_back && !session.progress(CDS).is_back);
+}
+
+#[test]
 fn names_removed_while_a_proxy_was_away_are_named_on_its_return() {
     let before = snapshot(&[(EDS, "a", "1"), (RDS, "r", "1")]);
     let mut session = session();

@@ -18,6 +18,7 @@ fn record(outcome: Outcome) -> Record {
         window_ms: Some(50),
         plan: Some(PlanSummary {
             moved: 0.25,
+            split_ms: Some(70),
             ..PlanSummary::default()
         }),
         drained: 12,
@@ -75,7 +76,7 @@ fn status() -> Status {
             vms: vec![vm(VmPhase::Released), vm(VmPhase::Released)],
         }],
         rebalance: None,
-        last: vec![record(Outcome::Done)],
+        last: vec![record(Outcome::Done).into()],
     }
 }
 
@@ -89,11 +90,11 @@ stable
   MEMBER  ADDRESS      WEIGHT    KEYS  OPEN STREAMS
   m1      127.0.0.1:1       2  50.0 %             9
 
-  PROXY     VERSION       XDS    UPDATE    VMS  EPOCH  OPEN  MISPLACED  DRAINED
-  edge [2J  envoy 1.40.0  delta  accepted    2      7    10          2        4
+  PROXY     VERSION       XDS    UPDATE    VMS   EPOCH  OPEN  MISPLACED  DRAINED
+  edge [2J  envoy 1.40.0  delta  accepted    2  newest    10          2        4
 
-  REBALANCE  WHAT CHANGED   MOVED  DRAINED  0 MISPLACED AFTER
-  12s ago    added m3      25.0 %       12              90 ms
+  REBALANCE  WHAT CHANGED   MOVED  DRAINED  LONGEST SPLIT  0 MISPLACED AFTER
+  12s ago    added m3      25.0 %       12          80 ms              90 ms
 ";
     assert_eq!(text, expected);
 }
@@ -124,7 +125,7 @@ fn what_is_wrong_is_said() {
     let mut late = record(Outcome::Incomplete);
     late.missing = vec![behind(Reason::Misplaced { streams: 3 }); 5];
     late.left_behind = vec![behind(Reason::Gone)];
-    status.last.push(late);
+    status.last.push(late.into());
     let text = screen(&status, 22_500);
     for part in [
         "rejected ecds: no module",
@@ -142,14 +143,15 @@ fn a_rebalance_under_way_says_whom_it_waits_for() {
     status.stage = Stage::Holding;
     status.pending = true;
     let mut underway = record(Outcome::Done);
+    (underway.outcome, underway.window_ms) = (None, None);
     underway.left_behind = vec![Behind {
         node: "b".to_owned(),
         reason: Reason::NotAccepted,
     }];
-    status.rebalance = Some(underway);
+    status.rebalance = Some(underway.into());
     let text = screen(&status, 0);
     assert!(
-        text.contains("holding for 30 ms, until all proxies route by it; waits for b (update not accepted) (added m3); another change waits"),
+        text.contains("holding for 30 ms, until all proxies route by it; waits for b (update not accepted) (added m3; a document is split for 70 ms at most); another change waits"),
         "{text}"
     );
 }

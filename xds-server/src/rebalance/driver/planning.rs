@@ -15,14 +15,26 @@ pub(super) struct Planning(Option<JoinHandle<(u64, PlanSummary)>>);
 
 impl Planning {
     /// Starts on the present assignment of `machine`; of a first one there is
-    /// no plan.
-    pub(super) fn start(machine: &Machine, open: BTreeMap<String, u64>) -> Self {
+    /// no plan. Streams are `open` by member, and proxies are expected to need
+    /// `hold_ms`.
+    pub(super) fn start(machine: &Machine, open: BTreeMap<String, u64>, hold_ms: u64) -> Self {
+        let pace = machine.settings().pace;
         let past: Vec<Past> = machine.past().cloned().collect();
         let after = machine.current().and_then(FilterConfig::assignment);
         let task = past.last().cloned().zip(after).map(|(before, after)| {
             tokio::task::spawn_blocking(move || {
                 let before = Assignment::new(0, before.policy, before.members);
-                (after.epoch(), summary(&before, &after, &past, &open))
+                let plan = Plan::between(&before, &after);
+                let streams = plan.streams(&open, pace, hold_ms);
+                let returning = returning(&before, &after, &past);
+                let summary = PlanSummary {
+                    moved: plan.moved,
+                    ideal: plan.ideal,
+                    streams: streams.ending,
+                    split_ms: streams.split_ms,
+                    returning: returning.iter().fold(0.0, |sum, member| sum + member.share),
+                };
+                (after.epoch(), summary)
             })
         });
         Self(task)
@@ -37,21 +49,5 @@ impl Planning {
         self.0 = None;
         let (epoch, plan) = result.ok()?;
         Some(Event::Planned { epoch, plan })
-    }
-}
-
-fn summary(
-    before: &Assignment,
-    after: &Assignment,
-    past: &[Past],
-    open: &BTreeMap<String, u64>,
-) -> PlanSummary {
-    let plan = Plan::between(before, after);
-    let returning = returning(before, after, past);
-    PlanSummary {
-        moved: plan.moved,
-        ideal: plan.ideal,
-        streams: plan.streams(open, None, 0).ending,
-        returning: returning.iter().fold(0.0, |sum, member| sum + member.share),
     }
 }

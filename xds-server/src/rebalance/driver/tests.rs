@@ -9,9 +9,9 @@ use tokio::time::timeout;
 use super::*;
 use crate::ads::progress::Progress;
 use crate::ads::{Holding, Mode, Proxy, ProxyObserver, StreamId};
+use crate::rebalance::store::tests::{BadDisk, soon};
 use crate::rebalance::{Outcome, Shown};
 use crate::snapshot::ResourceType;
-use crate::state;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -31,16 +31,21 @@ struct Scene {
     rosters: watch::Sender<Option<Roster>>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     running: JoinHandle<()>,
+    disk: Arc<dyn Disk>,
 }
 
 impl Scene {
     async fn start(folder: &TempDir, settings: &str, ids: &[u16]) -> Self {
+        let disk = StateFile(folder.path().join("state.json"));
+        Self::start_on(Arc::new(disk), settings, ids).await
+    }
+
+    async fn start_on(disk: Arc<dyn Disk>, settings: &str, ids: &[u16]) -> Self {
         let text = format!("registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\n{settings}");
-        let mut config: Config = serde_saphyr::from_str(&text).unwrap();
-        config.state_file = folder.path().join("state.json");
+        let config: Config = serde_saphyr::from_str(&text).unwrap();
         let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));
         let (rosters, receiver) = watch::channel(Some(roster(ids)));
-        let mut driver = Driver::restore(Parts {
+        let parts = Parts {
             config,
             module: Module {
                 path_on_proxy: "/f.wasm".to_owned(),
@@ -49,7 +54,8 @@ impl Scene {
             board: Arc::clone(&board),
             metrics: Metrics::register(&mut Registry::default()),
             rosters: receiver,
-        });
+        };
+        let mut driver = Driver::restore_from(Arc::clone(&disk), parts);
         let snapshots = driver.start().await;
         Self {
             fleet,
@@ -57,6 +63,7 @@ impl Scene {
             rosters,
             snapshots,
             running: tokio::spawn(driver.run()),
+            disk,
         }
     }
 
@@ -103,6 +110,15 @@ impl Scene {
         shown.expect(what).unwrap().clone()
     }
 
+    /// Waits until what was handed out is on the disk.
+    async fn saved(&self) {
+        soon("saved", || {
+            let current = self.board.read().current;
+            self.disk.read().unwrap().as_ref() == current.as_deref()
+        })
+        .await;
+    }
+
     fn drain(&self) -> Drain {
         self.board.read().current.unwrap().drain
     }
@@ -140,8 +156,7 @@ async fn a_change_is_held_for_its_proxy_and_released_when_it_has_it() {
         .await;
     let held = shown.current.unwrap();
     assert!(held.epoch > first && held.drain == Drain::Hold);
-    let saved = state::read(&folder.path().join("state.json")).unwrap();
-    assert_eq!(saved.as_ref(), Some(&*held));
+    scene.saved().await;
     scene.accept();
     scene.report(3, 0);
     let shown = scene.shown("released", is_released).await;
@@ -168,6 +183,7 @@ async fn a_restart_with_the_same_roster_serves_the_same_bytes() {
     let scene = Scene::start(&folder, "", &[1, 2]).await;
     scene.shown("released", is_released).await;
     let before = scene.snapshots.borrow().clone();
+    scene.saved().await;
     drop(scene);
     let scene = Scene::start(&folder, "", &[2, 1]).await;
     let after = scene.snapshots.borrow().clone();
@@ -193,6 +209,7 @@ async fn a_restart_in_the_middle_goes_on_with_it() {
         })
         .await;
     let held = scene.board.read().current.unwrap();
+    scene.saved().await;
     drop(scene);
     let scene = Scene::start(&folder, slow, &[1, 2]).await;
     assert_eq!(scene.drain(), Drain::Hold);
@@ -206,6 +223,7 @@ async fn without_a_roster_the_last_good_one_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let scene = Scene::start(&folder, "", &[1, 2]).await;
     let shown = scene.shown("released", is_released).await;
+    scene.saved().await;
     drop(scene);
     let text = "registry: {file: m.yaml}\nfilter: {module: f.wasm}\n";
     let mut config: Config = serde_saphyr::from_str(text).unwrap();
@@ -287,4 +305,82 @@ async fn a_proxy_that_was_restarted_does_not_hold_up_a_rebalance() {
         record.outcome == Some(Outcome::Done) && record.hold_ms < Some(500),
         "{record:?}"
     );
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_holds_up_no_rebalance_and_a_restart_takes_no_epoch_twice() {
+    let disk = Arc::new(BadDisk::default());
+    let settings = "rebalance: {settle: 0, ack_wait: 1m, finish_wait: 1m}\n";
+    let scene = Scene::start_on(disk.clone(), settings, &[1, 2]).await;
+    let first = scene.shown("released", is_released).await.current.unwrap();
+    scene.saved().await;
+    scene.connect();
+    scene.accept();
+    scene.report(0, 0);
+    let hanging = disk.hang();
+    let mut given = vec![first.epoch];
+    for ids in [&[1, 2, 3][..], &[2, 3], &[1, 3]] {
+        scene.rosters.send_replace(Some(roster(ids)));
+        let shown = scene
+            .shown("holding", |shown| {
+                let current = shown.current.as_ref().unwrap();
+                shown.stage == Stage::Holding && current.members == Some(roster(ids))
+            })
+            .await;
+        let epoch = shown.current.unwrap().epoch;
+        scene.accept();
+        scene.report(1, 0);
+        scene.shown("released", is_released).await;
+        scene.accept();
+        scene.report(0, 1);
+        let shown = scene
+            .shown("over", |shown| {
+                shown.last.front().is_some_and(|last| last.epoch == epoch)
+            })
+            .await;
+        assert!(shown.last[0].hold_ms < Some(5000), "{:?}", shown.last[0]);
+        given.push(epoch);
+    }
+    assert_eq!(disk.held().as_ref(), Some(&*first), "nothing was saved");
+
+    // What is written late is the old process's business.
+    let at_restart = Arc::new(BadDisk::default());
+    at_restart.write(&first).unwrap();
+    drop(scene);
+    drop(hanging);
+    let scene = Scene::start_on(at_restart, settings, &[1, 2, 4]).await;
+    let epoch = scene.board.read().current.unwrap().epoch;
+    assert!(
+        given.iter().all(|&given| given < epoch),
+        "{given:?} {epoch}"
+    );
+}
+
+#[tokio::test]
+async fn an_epoch_ahead_of_the_clock_is_handed_out_once_it_is_saved() {
+    let disk = Arc::new(BadDisk::default());
+    let ahead = FilterConfig {
+        epoch: now().unix_ms + 3_600_000,
+        members: Some(roster(&[1, 2])),
+        drain: Drain::Release { window_ms: 0 },
+        ..FilterConfig::new(0, "yorkie")
+    };
+    disk.write(&ahead).unwrap();
+    let scene = Scene::start_on(disk.clone(), "rebalance: {settle: 0}\n", &[1, 2]).await;
+    scene.shown("released", is_released).await;
+    scene.saved().await;
+    let before = scene.board.read().current;
+    let hanging = disk.hang();
+    scene.rosters.send_replace(Some(roster(&[1, 2, 3])));
+    soon("being written", || {
+        disk.begun().last() > before.as_ref().map(|before| &before.epoch)
+    })
+    .await;
+    sleep(store::PATIENCE * 3).await;
+    assert_eq!(scene.board.read().current, before);
+    drop(hanging);
+    let shown = scene
+        .shown("handed out", |shown| shown.current != before)
+        .await;
+    assert!(shown.current.unwrap().epoch > ahead.epoch);
 }

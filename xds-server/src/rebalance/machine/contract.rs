@@ -12,7 +12,8 @@ pub enum Event {
     Roster {
         /// The members.
         roster: Roster,
-        /// Whether it cannot wait: a member is lost.
+        /// Whether it cannot wait: a member is lost. Only health checks can tell
+        /// that; as long as there are none, it is `false`.
         urgent: bool,
     },
     /// What was computed for [`Effect::Plan`].
@@ -29,8 +30,8 @@ pub enum Event {
 /// What the machine wants done, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Keep it over restarts, then hand it to all proxies. The view of the next
-    /// event has to be of that snapshot.
+    /// Hand it to all proxies, and keep it over restarts: an assignment first, if
+    /// that is quickly done. The view of the next event has to be of that snapshot.
     Publish(Box<FilterConfig>),
     /// Compute what moves from the newest of [`Machine::past`](super::Machine::past) to the present
     /// assignment; without an answer the machine goes on all the same.

@@ -1,6 +1,6 @@
 //! The machine against a world where anything happens in any order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -65,8 +65,11 @@ struct World {
     proxies: BTreeMap<usize, Proxy>,
     /// The last publication, which is what the state file has.
     last: Option<FilterConfig>,
-    /// The one before it.
+    /// What it has if that was not saved: only an epoch that is the time is
+    /// handed out before it is.
     older: Option<FilterConfig>,
+    /// Every epoch that was ever given.
+    given: BTreeSet<u64>,
     wanted: Option<Roster>,
     held_at: Instant,
     started_at: Instant,
@@ -108,6 +111,7 @@ impl World {
             proxies: (0..PROXIES).map(|n| (n, Proxy::default())).collect(),
             last: None,
             older: None,
+            given: BTreeSet::new(),
             wanted: None,
             held_at: now.instant,
             started_at: now.instant,
@@ -162,6 +166,7 @@ impl World {
                 assert_eq!(self.underway, None, "one at a time");
                 let last_epoch = self.last.as_ref().map_or(0, |last| last.epoch);
                 assert!(config.epoch > last_epoch, "an epoch only grows");
+                assert!(self.given.insert(config.epoch), "an epoch is given once");
                 assert_eq!(config.members, self.wanted, "the newest is published");
                 let same = self
                     .last
@@ -170,7 +175,9 @@ impl World {
                 assert!(!same || self.is_outdated(), "nothing has changed");
                 self.underway = Some(config.epoch);
                 self.held_at = self.now.instant;
-                self.older = self.last.replace(*config);
+                let is_time = config.epoch <= self.now.unix_ms;
+                let before = self.last.replace(*config);
+                self.older = if is_time { before } else { self.last.clone() };
                 self.publications += 1;
             }
             Effect::Publish(config) => {
@@ -276,6 +283,7 @@ impl World {
         for proxy in self.proxies.values_mut() {
             proxy.connected = false;
         }
+        self.set_time(self.now.instant + Duration::from_millis(1));
         let (settings, last) = (self.settings.clone(), self.last.clone());
         let template = FilterConfig::new(0, "c");
         let is_return = last.is_some();

@@ -29,6 +29,14 @@ pub struct Settings {
     pub pace: Option<Pace>,
 }
 
+impl Settings {
+    /// The same as [`ack_wait`](Self::ack_wait), in milliseconds.
+    #[must_use]
+    pub fn ack_wait_ms(&self) -> u64 {
+        super::ms(self.ack_wait)
+    }
+}
+
 /// How streams that have to end are spread over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pace {

@@ -20,8 +20,8 @@ pub struct Streams {
     /// not drained.
     pub window_ms: Option<u64>,
     /// Longest time that a document is split, in milliseconds: the window, and
-    /// the wait for proxies before it. Absent when streams are not drained:
-    /// then it lasts until the stream ends by itself.
+    /// the wait for proxies before it; 0 if none moves. Absent when streams are
+    /// not drained: then it lasts until the stream ends by itself.
     pub split_ms: Option<u64>,
 }
 
@@ -59,12 +59,20 @@ impl Plan {
         };
         let ending = sum(&by_member);
         let window_ms = pace.map(|pace| pace.window_ms(ending));
+        let is_still = self.moves.is_empty() && self.readdressed.is_empty();
+        let split_ms = window_ms.map(|window| {
+            if is_still {
+                0
+            } else {
+                window.saturating_add(hold_ms)
+            }
+        });
         Streams {
             open: sum(open),
             ending,
             by_member,
             window_ms,
-            split_ms: window_ms.map(|window| window.saturating_add(hold_ms)),
+            split_ms,
         }
     }
 }

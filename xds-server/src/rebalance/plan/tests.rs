@@ -129,6 +129,7 @@ fn streams_end_with_the_share_of_their_members_keys_that_leaves() {
     assert_eq!(added.open, 1507);
     assert_eq!(added.window_ms, Some(added.ending * 10));
     assert_eq!(added.split_ms, Some(added.ending * 10 + 40));
+    assert_eq!(ending(&THREE).split_ms, Some(0), "nothing moves");
     let removed = ending(&[("b", 2, 1), ("c", 3, 1)]);
     assert_eq!(removed.by_member["a"], 900);
     let of_b = removed.by_member.get("b").copied().unwrap_or_default();
