@@ -14,7 +14,7 @@ RELEASED    := YORKIES_XDS_SERVER=$(TARGET)/release/xds-server YORKIES_DOCUMENT_
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check audit bench bench-filter bench-rebalance bench-two-writers bench-memory released dist compose-test build filter toolchain envoy node python chromium compose clean
+.PHONY: help demo up test matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory released dist compose-test build filter toolchain envoy node python chromium compose jq clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,10 +27,10 @@ demo: toolchain envoy node ## Route documents through a real Envoy, add a server
 up: toolchain envoy node ## The same, kept running until Ctrl-C, with a page to write on
 	@cargo run -q -p yorkies-tests --bin demo -- --keep
 
-test: toolchain envoy node python chromium compose ## All tests, the end-to-end ones on a real Envoy
+test: toolchain envoy node python chromium compose jq ## All tests, the end-to-end ones on a real Envoy
 	cargo test --workspace
 
-matrix: toolchain node python chromium ## The end-to-end tests on every supported Envoy
+matrix: toolchain node python chromium jq ## The end-to-end tests on every supported Envoy
 	@for version in $(ENVOYS); do \
 	  echo "Envoy $$version"; \
 	  ENVOY_VERSION=$$version cargo test $(E2E) || exit 1; \
@@ -40,6 +40,9 @@ check: toolchain ## Formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p yorkies-filter -p empty-filter --target $(WASM_TARGET) -- -D warnings
+
+docs: toolchain ## The tables of docs/configuration.md, from the code
+	YORKIES_WRITE_DOCS=1 cargo test -q -p xds-server --test reference
 
 audit: ## Licences, duplicate and unused dependencies (needs cargo-deny and cargo-machete)
 	cargo deny check bans licenses sources
@@ -116,6 +119,9 @@ chromium:
 compose:
 	@docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null \
 	  || { echo "docker compose is missing: apt-get install docker-compose"; exit 1; }
+
+jq:
+	@command -v jq >/dev/null || { echo "jq is missing: apt-get install jq"; exit 1; }
 
 clean: ## Remove everything that was built
 	cargo clean

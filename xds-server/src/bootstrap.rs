@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Name of the cluster in the bootstrap that leads to the control plane. The
@@ -46,8 +46,8 @@ pub struct Bootstrap {
 }
 
 /// `host:port`, where the host is a name or an IP address (`[v6]:port`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct HostPort {
     /// Name or address, without brackets.
     pub host: String,
@@ -69,6 +69,12 @@ impl TryFrom<String> for HostPort {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
+    }
+}
+
+impl From<HostPort> for String {
+    fn from(address: HostPort) -> Self {
+        address.to_string()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sharding::{
     DEFAULT_BODY_TIMEOUT_MS, DEFAULT_MAX_BODY, FilterConfig, KeyRule, Policy, Project, Sha256Hash,
     Verify,
@@ -33,26 +33,30 @@ pub use upstream::{Upstream, UpstreamProtocol};
 
 /// Everything that `serve` needs, checked. Paths are absolute or relative to
 /// the working directory, resolved against the file they were read from.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where proxies reach the control plane.
     #[serde(default)]
     pub xds: Xds,
-    /// Keeps the last assignment over restarts. Written atomically; its folder
-    /// must exist.
+    /// File that keeps the last assignment over restarts. Written atomically;
+    /// its folder must exist.
     #[serde(default = "default_state_file")]
     pub state_file: PathBuf,
-    /// How keys are spread over the members.
+    /// How keys are spread over the members: Maglev or ring hash, with its
+    /// sizes. Another policy moves most keys.
     #[serde(default)]
     pub policy: Policy,
-    /// Where members come from.
+    /// Where members come from: a file, a name in the DNS, or both, of which at
+    /// least one is required. What both say is merged by id; of what they have
+    /// differently, under one id or at one address, the file's counts.
     pub registry: Registry,
-    /// Name of the Envoy cluster of the members; also of its EDS resource.
+    /// Name of the Envoy cluster of the members, and of its EDS resource.
+    /// Visible ASCII characters.
     #[serde(default = "default_cluster")]
     pub cluster: String,
-    /// Where Envoy listens. Absent: proxies bring their own listener and ask
-    /// for the cluster, the endpoints and the filter only.
+    /// The listener that Envoy gets. Left out, proxies bring their own and ask
+    /// for the cluster, its endpoints and the filter only.
     #[serde(default)]
     pub listener: Option<Listener>,
     /// How Envoy speaks to the members.
@@ -61,41 +65,42 @@ pub struct Config {
     /// What browsers of other origins may send and read.
     #[serde(default)]
     pub cors: Cors,
-    /// The wasm module.
+    /// The filter's WebAssembly module.
     pub filter: Filter,
-    /// Rules for requests that the built-in ones do not know, or know
-    /// differently.
+    /// What the keys of requests are that the built-in rules, those of Yorkie,
+    /// do not know or know differently. A rule replaces the built-in one of the
+    /// same path.
     #[serde(default, deserialize_with = "keys::strict_rules")]
     pub key_rules: Vec<KeyRule>,
-    /// Public key of the project of requests that name none: Yorkie's own
-    /// default project, whose key its first start draws.
+    /// Public key of the project of requests that name none: that of Yorkie's
+    /// project `default`, which its first start draws.
     #[serde(default)]
     pub default_project: Option<String>,
-    /// File with that key, as `default-project` writes it, instead of the key.
-    /// Read at the start.
+    /// File with that key, instead of the key: what `xds-server
+    /// default-project --output` writes. Read at the start.
     #[serde(default)]
     pub default_project_file: Option<PathBuf>,
-    /// Projects that requests name by name, id or secret key.
+    /// Projects that requests name by name, by id or by secret key.
     #[serde(default, deserialize_with = "keys::strict_projects")]
     pub projects: Vec<Project>,
-    /// File with the secret that servers of the cluster show
-    /// (`--cluster-secret` of Yorkie). Only its hash goes to the proxies.
+    /// File with the secret that servers show to call `ClusterService`
+    /// (`--cluster-secret` of Yorkie). Read at the start; only its hash leaves
+    /// the control plane.
     #[serde(default)]
     pub cluster_secret_file: Option<PathBuf>,
     /// SHA-256 of that secret, instead of the file. Without either, calls
-    /// between servers pass only on an internal listener.
+    /// between servers pass only on an internal listener of one's own.
     #[serde(default)]
     pub cluster_secret_sha256: Option<Sha256Hash>,
-    /// Whether a key in the header is compared with the message.
+    /// Whether a key in the header is believed.
     #[serde(default)]
     pub verify: Verify,
-    /// Most bytes of a request's body that are read to find its key. A
-    /// listener of one's own needs a `per_connection_buffer_limit_bytes` of at
-    /// least twice that.
+    /// Most bytes of a message that are read to find its key, up to 67108864. A
+    /// listener of one's own needs a buffer limit of at least twice that.
     #[serde(default = "default_max_body")]
     pub max_body: u32,
-    /// Longest time that a request is held back until its key has arrived in
-    /// its body; then it is refused.
+    /// Longest time that a request is held back until its key has come in its
+    /// message, however it trickles; then it is `unavailable`. Up to an hour.
     #[serde(default = "default_body_timeout", with = "humantime_serde")]
     pub body_timeout: Duration,
     /// What a rebalance waits for.

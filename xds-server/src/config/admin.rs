@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::bootstrap::XDS_CLUSTER;
 
@@ -10,20 +10,21 @@ use crate::bootstrap::XDS_CLUSTER;
 pub const ADMIN_PORT: u16 = 18_001;
 
 /// The admin interface.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Address to listen on; port 0 takes a free one and logs it, `none` turns
-    /// the interface off.
-    #[serde(deserialize_with = "address_or_none")]
+    /// Where status, metrics and probes are; port 0 takes a free one and logs
+    /// it, `none` turns the interface off.
+    #[serde(deserialize_with = "address_or_none", serialize_with = "or_none")]
     pub listen: Option<SocketAddr>,
 }
 
 /// Reports of the filters.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Reports {
-    /// Envoy cluster of the control plane, as the proxies' bootstraps name it.
+    /// Envoy cluster of the control plane, as the proxies' bootstraps name it:
+    /// filters report through it.
     pub cluster: String,
 }
 
@@ -58,4 +59,12 @@ fn address_or_none<'de, D: Deserializer<'de>>(
             "address {text:?} is not usable: expected IP:PORT, [IP]:PORT or none"
         ))
     })
+}
+
+#[allow(clippy::ref_option)] // serde passes a reference
+fn or_none<S: Serializer>(address: &Option<SocketAddr>, serializer: S) -> Result<S::Ok, S::Error> {
+    match address {
+        Some(address) => serializer.collect_str(address),
+        None => serializer.serialize_str("none"),
+    }
 }

@@ -3,12 +3,12 @@
 use std::str::FromStr;
 
 use http::{HeaderName, HeaderValue};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::check::Problem;
 
 /// Cross-origin rules; the defaults are those of Yorkie's own gateway.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cors {
     /// Origins that may call, each exact; `*` for any.

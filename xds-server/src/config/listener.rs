@@ -2,31 +2,32 @@
 
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::check::Problem;
 
 /// The listener that Envoy gets from the control plane.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
-    /// Address on the proxy's machine.
+    /// Where Envoy listens, on its own machine.
     pub address: SocketAddr,
-    /// Serves HTTPS instead of HTTP.
+    /// Serves HTTPS instead of HTTP, with PEM files on the proxy's machine.
     #[serde(default)]
     pub tls: Option<Tls>,
-    /// Writes a line per request to Envoy's standard output.
+    /// Writes a line per request to Envoy's standard output: its key, how it was
+    /// come by, its owner and the epoch.
     #[serde(default = "yes")]
     pub access_log: bool,
 }
 
 /// Certificate of the listener: files on the proxy's machine, PEM.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
-    /// Certificate with its chain.
+    /// Path of the certificate with its chain.
     pub certificate_chain: String,
-    /// Its private key.
+    /// Path of its private key.
     pub private_key: String,
 }
 

@@ -3,48 +3,68 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use sharding::DEFAULT_UNARY_GRACE_MS;
 
 use super::check::{Problem, in_range};
 
 /// What a rebalance waits for, and how long.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rebalance {
     /// A change counts once nothing more has changed for this long, so that
-    /// many at once become one rebalance.
-    #[serde(deserialize_with = "duration")]
+    /// many at once become one rebalance. Up to a minute.
+    #[serde(
+        deserialize_with = "duration",
+        serialize_with = "humantime_serde::serialize"
+    )]
     pub settle: Duration,
-    /// But it is not put off for longer than this.
-    #[serde(deserialize_with = "duration")]
+    /// But it is not put off for longer than this: `settle` to a minute.
+    #[serde(
+        deserialize_with = "duration",
+        serialize_with = "humantime_serde::serialize"
+    )]
     pub settle_max: Duration,
-    /// Longest wait for proxies to take over a new assignment before streams
-    /// are ended without those that have not.
-    #[serde(deserialize_with = "duration")]
+    /// Longest wait for proxies to route by a new assignment before streams are
+    /// ended without those that do not. Up to a minute.
+    #[serde(
+        deserialize_with = "duration",
+        serialize_with = "humantime_serde::serialize"
+    )]
     pub ack_wait: Duration,
     /// Longest wait, after the window of the drain, for proxies to report that
-    /// no stream is misplaced.
-    #[serde(deserialize_with = "duration")]
+    /// no stream is misplaced. Up to a minute.
+    #[serde(
+        deserialize_with = "duration",
+        serialize_with = "humantime_serde::serialize"
+    )]
     pub finish_wait: Duration,
 }
 
 /// How streams that moved are ended.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Drain {
     /// Whether they are ended at all; if not, they stay where they are until
     /// they end by themselves.
     pub enabled: bool,
-    /// Streams per second, over all proxies: sets the length of the window.
+    /// Streams that end per second, over all proxies: sets the length of the
+    /// window.
     #[serde(deserialize_with = "rate")]
     pub rate: u32,
-    /// Longest window; the longer, the longer a document is split. 0 ends all
-    /// streams at once.
-    #[serde(deserialize_with = "duration")]
+    /// Longest window, up to a minute; the longer, the longer a document is
+    /// split. `0` ends all streams at once.
+    #[serde(
+        deserialize_with = "duration",
+        serialize_with = "humantime_serde::serialize"
+    )]
     pub max_window: Duration,
-    /// How long a unary call may go on before it is treated as a stream.
-    #[serde(deserialize_with = "duration")]
+    /// How long a unary call may go on before it is treated as a stream. Up to
+    /// an hour.
+    #[serde(
+        deserialize_with = "duration",
+        serialize_with = "humantime_serde::serialize"
+    )]
     pub unary_grace: Duration,
 }
 

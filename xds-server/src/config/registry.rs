@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::check::{Problem, in_range};
 
@@ -16,46 +16,50 @@ const DNS_PORT: u16 = 53;
 
 /// Sources of members, at least one. What several of them say is merged by id;
 /// of what they say differently, that of the first in this order counts.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
     /// A members file, watched.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// A name in the DNS, looked up again and again.
+    /// A name in the DNS behind which the members are, looked up again and
+    /// again.
     #[serde(default)]
     pub dns: Option<Dns>,
 }
 
 /// Members behind a name. DNS does not tell one run of a server from the next,
 /// so that no member found there has an incarnation.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dns {
-    /// The name. Without a final dot it may be completed by the search list of
-    /// the system, if [`Dns::resolvers`] does not replace the system's.
-    #[serde(deserialize_with = "name")]
+    /// The name. Without a final dot it is completed by the system's search
+    /// list, unless `resolvers` replaces the system's.
+    #[serde(deserialize_with = "name", serialize_with = "text")]
     pub name: Name,
-    /// Port of all members, for address records; SRV records have their own.
+    /// Port of all members. Required for address records; SRV records have their
+    /// own.
     #[serde(default)]
     pub port: Option<u16>,
     /// What to look for.
     #[serde(default)]
     pub record: Record,
-    /// The name is not looked up more often than this, however short the TTL.
+    /// The name is looked up when its TTL is over, but not sooner than this, 10
+    /// milliseconds to an hour; after failures sooner, then less often.
     #[serde(default = "min_interval", with = "humantime_serde")]
     pub min_interval: Duration,
-    /// And not less often than this, however long the TTL: Docker gives its
-    /// answers 10 minutes and changes them at once.
+    /// And not later than this, up to an hour, however long the TTL: Docker
+    /// gives its answers 10 minutes and changes them at once.
     #[serde(default = "max_interval", with = "humantime_serde")]
     pub max_interval: Duration,
-    /// Name servers to ask instead of those of the system.
+    /// Name servers to ask instead of those of the system, `IP` or `IP:PORT`; the
+    /// next is asked when the one before does not answer.
     #[serde(default, deserialize_with = "resolvers")]
     pub resolvers: Vec<SocketAddr>,
 }
 
 /// Kind of a DNS record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Record {
     /// Addresses of version 4.
@@ -90,6 +94,10 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Name, D::Error> {
         return Err(wrong(""));
     }
     Ok(name)
+}
+
+fn text<S: Serializer>(name: &Name, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(name)
 }
 
 fn resolvers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {

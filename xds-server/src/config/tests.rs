@@ -38,6 +38,27 @@ fn a_window_of_0_needs_no_unit_and_the_admin_interface_can_be_off() {
 }
 
 #[test]
+fn a_configuration_is_written_as_it_is_read() {
+    for text in [
+        LEAST,
+        "registry: {dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
+listener: {address: '[::]:8080', tls: {certificate_chain: a, private_key: b}, access_log: false}
+xds: {advertise: 'control-plane:18000'}
+filter: {module: f, module_on_proxy: g}
+policy: ring_hash:1:2:murmur2
+key_rules: [{path: /a, resource: channel, keys: [{query: b}], no_key: {fixed: c}}]
+projects: [{name: n, public_key: p}]
+drain: {rate: 1, max_window: 0}
+admin: {listen: none}
+",
+    ] {
+        let config = parse(text).unwrap();
+        let written = serde_json::to_string(&config).unwrap();
+        assert_eq!(parse(&written), Ok(config), "{written}");
+    }
+}
+
+#[test]
 fn a_bad_setting_is_named_with_its_line_and_reason() {
     for (line, message) in [
         (

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::check::{DURATIONS, Problem, in_range};
 
 /// Connections from Envoy to the members.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Upstream {
-    /// HTTP version.
+    /// What Envoy speaks to them.
     pub protocol: UpstreamProtocol,
-    /// Longest wait for a connection.
+    /// Longest wait for a connection. Up to an hour.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
-    /// A connection without requests is closed after this; must stay below the
-    /// servers' own idle timeout (Yorkie: 2 min), or a request can meet a
-    /// connection that is being closed.
+    /// A connection without requests is closed after this, up to an hour. Has to
+    /// be below the servers' own idle timeout (Yorkie: 2 minutes), or a request
+    /// can meet a connection that is being closed.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
     /// Open requests, streams included, over which Envoy answers 503.
@@ -27,15 +27,15 @@ pub struct Upstream {
 }
 
 /// HTTP version towards the members.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpstreamProtocol {
     /// HTTP/2 in clear text, with prior knowledge.
     H2c,
     /// HTTP/1.1.
     Http1,
-    /// The version that the client speaks; lets websockets through to servers
-    /// that know them only on HTTP/1.1.
+    /// The version that the client speaks: lets websockets through to servers
+    /// that know them on HTTP/1.1 only.
     Downstream,
 }
 

@@ -75,11 +75,17 @@ struct MembersFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
+    /// Stable name, and what Envoy hashes for the member: one that returns
+    /// elsewhere under the same id gets the same keys. Its address, if left out.
     id: Option<String>,
+    /// Where it serves. Envoy takes no names here, so neither does this.
     #[serde(deserialize_with = "address")]
     address: SocketAddr,
+    /// Relative share of the keys, at least 1.
     #[serde(default = "one", deserialize_with = "weight")]
     weight: u32,
+    /// Tells one run of the server from the next, so that `plan` knows whose
+    /// caches may be stale. It decides over no key.
     incarnation: Option<String>,
 }
 

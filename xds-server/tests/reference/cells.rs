@@ -1,0 +1,108 @@
+//! Rows of the tables and what stands in them.
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use crate::source::{Choice, Field, Source};
+
+pub(crate) fn head() -> String {
+    "| setting | values | left out | what it does |\n|---|---|---|---|\n".to_owned()
+}
+
+/// Adds the row of a setting.
+pub(crate) fn row(
+    text: &mut String,
+    source: &Source,
+    path: &str,
+    field: &Field,
+    left_out: &str,
+) -> Result<()> {
+    let choices = source.choices(inner(&field.kind))?.unwrap_or_default();
+    let mut about = field.text.clone();
+    let values = if is_plain(&choices) {
+        for choice in &choices {
+            write!(about, " {}: {}", code(&choice.name), choice.text)?;
+        }
+        let names: Vec<_> = choices.iter().map(|choice| code(&choice.name)).collect();
+        names.join(", ")
+    } else {
+        values(&field.kind)?.to_owned()
+    };
+    let (path, about) = (code(path), cell(&about));
+    Ok(writeln!(
+        text,
+        "| {path} | {values} | {left_out} | {about} |"
+    )?)
+}
+
+/// Whether these are names and nothing else; others have a table of their own.
+fn is_plain(choices: &[Choice]) -> bool {
+    !choices.is_empty() && choices.iter().all(|choice| choice.holds.is_none())
+}
+
+/// The type that may be left out.
+pub(crate) fn inner(kind: &str) -> &str {
+    kind.strip_prefix("Option<")
+        .and_then(|rest| rest.strip_suffix('>'))
+        .unwrap_or(kind)
+}
+
+/// What a person writes for a value of that type.
+fn values(kind: &str) -> Result<&'static str> {
+    Ok(match inner(kind) {
+        "bool" => "`true`, `false`",
+        "u16" | "u32" => "number",
+        "String" => "text",
+        "PathBuf" => "path",
+        "Duration" => "duration",
+        "SocketAddr" => "`IP:PORT`",
+        "HostPort" => "`HOST:PORT`",
+        "Name" => "DNS name",
+        "Sha256Hash" => "64 hexadecimal digits",
+        "Policy" => "[policy](#policies)",
+        "PathPattern" => "[path](#paths)",
+        "FieldPath" => "[field](#fields-of-messages)",
+        "Learn" => "`{ id: FIELD, key: FIELD }`",
+        "NoKey" => "[answer](#without-a-key)",
+        "Vec<String>" => "list of texts",
+        "Vec<SocketAddr>" => "list of addresses",
+        "Vec<KeyRule>" => "list of [rules](#key-rules)",
+        "Vec<Project>" => "list of [projects](#projects)",
+        "Vec<KeySource>" => "list of [places](#places-of-a-key)",
+        "Vec<ProjectSource>" => "list of [places](#places-of-a-project)",
+        kind => bail!("how does a person write a {kind}? say it here"),
+    })
+}
+
+/// The same within a value.
+pub(crate) fn holds(kind: &str) -> Result<&'static str> {
+    Ok(match kind {
+        "FieldPath" => "FIELD",
+        "String" => "TEXT",
+        kind => bail!("how does a person write a {kind}? say it here"),
+    })
+}
+
+/// A value as it stands in a file.
+pub(crate) fn shown(value: &Value) -> Result<String> {
+    Ok(match value {
+        Value::Null => "none".to_owned(),
+        Value::Array(values) if values.is_empty() => "none".to_owned(),
+        Value::String(text) => code(text),
+        Value::Array(_) | Value::Bool(_) | Value::Number(_) => {
+            code(&value.to_string().replace(',', ", "))
+        }
+        Value::Object(_) => bail!("{value} is a section"),
+    })
+}
+
+pub(crate) fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+/// A text that does not end its cell.
+pub(crate) fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
