@@ -97,6 +97,8 @@ pub struct Vm {
     ticking: Cell<Option<u32>>,
     /// How often it ticks.
     period: Cell<Duration>,
+    /// When it last looked for a newer configuration than its own.
+    looked: Cell<Option<Duration>>,
     pub(crate) waiting: Waiting,
     drain: RefCell<Drain>,
     /// Streams that are open, where a panic can read it.
@@ -117,6 +119,7 @@ impl Vm {
             roots: RefCell::new(BTreeSet::new()),
             ticking: Cell::new(None),
             period: Cell::new(Duration::ZERO),
+            looked: Cell::new(None),
             waiting: Waiting::new(),
             drain: RefCell::new(Drain::new()),
             open_streams: Cell::new(0),

@@ -77,8 +77,16 @@ async fn flap(cluster: &mut Cluster, watchers: &Watchers, all: &[Entry], seed: u
     cluster.expect_placed(watchers).await?;
     ensure!(cluster.epoch() > epoch, "the epoch went back");
     let published = cluster.control_plane.published().await?;
+    let sessions = watchers.sessions();
     for session in watchers.ended_since(start) {
-        expect_need(&session, watchers, &published)?;
+        let is_next =
+            |other: &&Session| other.watch == session.watch && other.opened > session.opened;
+        let next = sessions
+            .iter()
+            .filter(is_next)
+            .min_by_key(|next| next.opened);
+        let next = next.with_context(|| format!("{session:?} did not come back"))?;
+        expect_need(&session, next.epoch, watchers, &published)?;
     }
     Ok(())
 }
@@ -91,9 +99,11 @@ fn some_of(all: &[Entry], random: &mut Rng) -> Vec<Entry> {
 }
 
 /// A stream may end only if, under an assignment that was published after the
-/// one it was opened under, somebody else owned its document.
+/// one it was opened under, and not after the one it came back under, somebody
+/// else owned its document.
 fn expect_need(
     session: &Session,
+    next_epoch: u64,
     watchers: &Watchers,
     published: &BTreeMap<u64, Assignment>,
 ) -> Result<()> {
@@ -102,7 +112,11 @@ fn expect_need(
         let owner = assignment.owner(key.as_bytes());
         owner.is_some_and(|owner| owner.member.address != session.address)
     };
-    let mut later = published.range(session.epoch + 1..);
+    ensure!(
+        next_epoch > session.epoch,
+        "{key}: {session:?} ended under its own epoch"
+    );
+    let mut later = published.range(session.epoch + 1..=next_epoch);
     ensure!(
         later.any(|(_, assignment)| is_reason(assignment)),
         "{key} never moved, but {session:?} ended; assignments of {:?}",

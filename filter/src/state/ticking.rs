@@ -21,7 +21,11 @@ use crate::stream;
 /// streams are compared with the assignment.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
-/// The same while requests that wait were left undone.
+/// Least time between two looks for a newer configuration. Less than a slow
+/// tick, whose timer is not exact.
+const LOOK_EVERY: Duration = Duration::from_millis(900);
+
+/// [`TICK`] while requests that wait were left undone.
 const QUICK_TICK: Duration = Duration::from_millis(10);
 
 impl Vm {
@@ -36,13 +40,24 @@ impl Vm {
             .current()
             .is_some_and(|current| current.assignment.is_some());
         if drains && let Some(now) = self.now(host) {
-            if self.period.get() == TICK {
+            if self.is_look_due(now) {
                 self.follow(host, root);
             }
             wait = wait.min(self.round(host, root, now, false).unwrap_or(TICK));
         }
         self.pace(host, wait);
         self.note(self.metrics.flush(host));
+    }
+
+    /// Whether it is time to look for a newer configuration than one's own:
+    /// about once a slow tick, however quick the ticks are.
+    fn is_look_due(&self, now: Duration) -> bool {
+        let last = self.looked.get();
+        let is_due = last.is_none_or(|last| now.saturating_sub(last) >= LOOK_EVERY);
+        if is_due {
+            self.looked.set(Some(now));
+        }
+        is_due
     }
 
     /// A root context is configured.

@@ -1,6 +1,7 @@
 //! The root context that ticks, and the ends of the others.
 
 use std::rc::Weak;
+use std::time::Duration;
 
 use super::super::ticking::TICK;
 use super::*;
@@ -112,4 +113,22 @@ fn the_table_of_an_assignment_goes_with_it() {
     drop(assignment);
     comes(&vm, &host, 2, 2);
     assert!(old.upgrade().is_none());
+}
+
+#[test]
+fn a_vm_that_was_left_looks_for_the_next_configuration_while_it_ticks_quickly() {
+    let host = MockHost::default();
+    let (old, new) = (Vm::new(), Vm::new());
+    comes(&old, &host, 1, 1);
+    request(&old, &host, 1);
+    comes(&new, &host, 7, 2);
+    let quick = Duration::from_millis(100);
+    for _ in 0..30 {
+        host.pass(quick);
+        host.in_callback_of(1);
+        // As long as ends are due soon.
+        old.pace(&host, quick);
+        old.tick(&host, 1);
+    }
+    assert_eq!(epoch(&old), Some(2));
 }
