@@ -84,12 +84,12 @@ fn expect_told(scene: &Scene, moved: u64) -> Result<()> {
         let is_done = report.misplaced == 0 && report.phase() == Phase::Released;
         ensure!(is_done && report.epoch == scene.epoch, "{report:?}");
         ensure!(report.node == "envoy-0", "{report:?}");
-        let of_vm = scene.reports.reports().into_iter();
-        let of_vm = of_vm.filter(|(_, other)| other.vm == report.vm && other.epoch == scene.epoch);
+        let of_vm = scene.reports_in_order().into_iter();
+        let of_vm = of_vm.filter(|other| other.vm == report.vm && other.epoch == scene.epoch);
         let mut steps: Vec<_> = of_vm
-            .map(|(_, report)| (report.phase(), report.misplaced > 0))
+            .map(|report| (report.phase(), report.misplaced > 0))
             .collect();
-        // Those on the way may be milliseconds apart, and overtake each other.
+        // Those on the way to it may be too close to be told.
         steps.retain(|step| *step != (Phase::Released, true));
         steps.dedup();
         let all = [(Phase::Hold, true), (Phase::Released, false)];

@@ -138,9 +138,18 @@ impl Scene {
 
     /// The last report of each VM.
     pub(crate) fn last_reports(&self) -> Vec<Report> {
-        let all = self.reports.reports().into_iter();
-        let last: BTreeMap<_, _> = all.map(|(_, report)| (report.vm, report)).collect();
+        let all = self.reports_in_order().into_iter();
+        let last: BTreeMap<_, _> = all.map(|report| (report.vm, report)).collect();
         last.into_values().collect()
+    }
+
+    /// All reports in the order in which each VM sent its own: on the way one may
+    /// overtake another.
+    pub(crate) fn reports_in_order(&self) -> Vec<Report> {
+        let all = self.reports.reports().into_iter();
+        let mut all: Vec<_> = all.map(|(_, report)| report).collect();
+        all.sort_by_key(|report| report.sequence);
+        all
     }
 }
 
