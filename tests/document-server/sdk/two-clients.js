@@ -184,18 +184,23 @@ async function editAtOnce(one, two, lost) {
 async function receiveNewcomers(one, problems) {
   for (let number = 1; !enough; number += 1) {
     const there = Object.keys(one.document.getRoot().marks.toJS?.() ?? {});
-    const newcomer = new Participant(`newcomer-${number}`, options.url);
-    try {
+    const visit = async (name) => {
+      const newcomer = new Participant(name, options.url);
       await newcomer.join();
       for (const mark of there) {
-        if (!(await until(() => newcomer.has(mark)))) {
-          problems.push(`${newcomer.name} never got ${mark}`);
-        }
+        if (!(await until(() => newcomer.has(mark)))) problems.push(`${name} never got ${mark}`);
       }
       await newcomer.leave();
-    } catch (error) {
-      problems.push(`${newcomer.name}: ${error.message}`);
-    }
+    };
+    const name = `newcomer-${number}`;
+    await visit(name)
+      .catch((error) => {
+        // For a moment two servers were at work on the document: a person would try again.
+        if (!error.message.includes('conflict on update')) throw error;
+        print('conflict', { number });
+        return visit(`${name}-again`);
+      })
+      .catch((error) => problems.push(`${name}: ${error.message}`));
     print('newcomer', { number, saw: there.length });
     await sleep(100);
   }
