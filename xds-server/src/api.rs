@@ -35,6 +35,10 @@ pub struct Status {
     pub members: Vec<MemberStatus>,
     /// Proxies that are connected or report, by node id.
     pub proxies: Vec<ProxyStatus>,
+    /// Whether proxies are connected and no VM reports: releases then rest on
+    /// what proxies have accepted alone.
+    #[serde(default)]
+    pub unreported: bool,
     /// The rebalance under way.
     pub rebalance: Option<RebalanceStatus>,
     /// The last ten that are over, newest first.

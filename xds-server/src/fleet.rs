@@ -108,6 +108,7 @@ impl Fleet {
         let proxies = state.proxies.values().map(|proxy| ProxyView {
             node: Arc::clone(&proxy.node),
             covers: proxy.covers(snapshot, now),
+            is_back: proxy.is_back,
         });
         View {
             proxies: proxies.collect(),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use sharding::{Assignment, FilterConfig, Roster};
 
 use super::{Admin, Shares};
-use crate::api::{AssignmentStatus, MemberStatus, Status};
+use crate::api::{AssignmentStatus, MemberStatus, ProxyStatus, Status};
 use crate::rebalance::{Shown, shares};
 
 impl Admin {
@@ -36,6 +36,7 @@ impl Admin {
             None => Vec::new(),
         };
         let current = current.as_deref();
+        let proxies = self.fleet.status(snapshot.as_ref(), now);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             stage,
@@ -44,7 +45,8 @@ impl Admin {
             policy: current.map(|current| current.policy),
             drain: current.map(|current| current.drain),
             members,
-            proxies: self.fleet.status(snapshot.as_ref(), now),
+            unreported: is_unreported(&proxies),
+            proxies,
             rebalance: underway.map(|record| Arc::unwrap_or_clone(record).into()),
             last: last
                 .into_iter()
@@ -98,4 +100,9 @@ impl Admin {
         *known = Some((current.epoch, Arc::clone(&shares)));
         Some(shares)
     }
+}
+
+fn is_unreported(proxies: &[ProxyStatus]) -> bool {
+    let is_connected = proxies.iter().any(|proxy| !proxy.streams.is_empty());
+    is_connected && proxies.iter().all(|proxy| proxy.vms.is_empty())
 }

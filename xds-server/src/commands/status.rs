@@ -56,7 +56,7 @@ fn screen(status: &Status, now_ms: u64) -> String {
         parts.push(members(status));
     }
     if !status.proxies.is_empty() {
-        parts.push(proxies(status));
+        parts.push(proxies(status) + unreported(status));
     }
     if !status.last.is_empty() {
         parts.push(rebalances(status, now_ms));
@@ -151,6 +151,14 @@ fn proxies(status: &Status) -> String {
     ];
     let shown = rows.into_iter().take(MAX_ROWS).collect();
     table(&header, &[4, 5, 6, 7, 8], shown) + &rest(count)
+}
+
+fn unreported(status: &Status) -> &'static str {
+    if status.unreported {
+        "\n  no VM reports: releases rest on accepted updates alone"
+    } else {
+        ""
+    }
 }
 
 fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> {

@@ -25,6 +25,8 @@ pub(super) struct ProxyState {
     pub(super) proxy: Proxy,
     pub(super) node: Arc<str>,
     since: Instant,
+    /// Whether it had anything before this stream.
+    pub(super) is_back: bool,
     /// The newest snapshot that it was given what it lacks of.
     seen: Option<Arc<Snapshot>>,
     /// By type: whether it asked for it, and has all that it wants of `seen`.
@@ -51,6 +53,7 @@ impl ProxyState {
             node: proxy.node.as_str().into(),
             proxy,
             since: now,
+            is_back: false,
             seen: None,
             asked: [false; KINDS],
             covered: [false; KINDS],
@@ -79,6 +82,7 @@ impl ProxyState {
             self.seen = Some(Arc::clone(snapshot));
             self.covered = [false; KINDS];
         }
+        self.is_back |= holding.is_back();
         let covers = holding.covers(kind, snapshot);
         let asked = std::mem::replace(&mut self.asked[kind as usize], true);
         let covered = std::mem::replace(&mut self.covered[kind as usize], covers);

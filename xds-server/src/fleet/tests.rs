@@ -233,6 +233,26 @@ mod suspects {
     }
 
     #[test]
+    fn a_vm_that_is_heard_of_after_the_break_is_no_suspect() {
+        let now = Instant::now();
+        let fleet = left(now);
+        fleet.report(report("", 2), soon(now, 100)).unwrap();
+        let view = fleet.view(&Arc::default(), soon(now, 200));
+        let suspects: Vec<_> = view.vms.iter().map(|vm| (vm.vm, vm.is_suspect)).collect();
+        assert_eq!(suspects, [(1, true), (2, false)]);
+    }
+
+    #[test]
+    fn a_proxy_is_back_if_it_brings_anything_along() {
+        for is_back in [false, true] {
+            let fleet = Fleet::default();
+            connect(&fleet, is_back);
+            let view = fleet.view(&Arc::default(), Instant::now());
+            assert_eq!(view.proxies[0].is_back, is_back);
+        }
+    }
+
+    #[test]
     fn a_node_that_stays_away_is_forgotten() {
         let now = Instant::now();
         let fleet = left(now);

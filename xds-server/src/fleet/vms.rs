@@ -225,9 +225,11 @@ impl Vms {
     pub(super) fn views(&self, now: Instant) -> Vec<VmView> {
         let views = self.live(now).map(|(node, vm)| VmView {
             node: Arc::clone(node),
+            vm: vm.report.vm,
             epoch: vm.report.epoch,
             phase: vm.phase,
             misplaced: vm.report.misplaced,
+            is_suspect: vm.suspect_since.is_some(),
         });
         views.collect()
     }

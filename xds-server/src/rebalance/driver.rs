@@ -20,8 +20,10 @@ use crate::snapshot::Snapshot;
 
 mod log;
 mod planning;
+mod unreachable;
 
 use planning::Planning;
+use unreachable::Unreachable;
 
 /// How long a restarted control plane waits for its registry before it serves
 /// the last good roster from its state file.
@@ -60,6 +62,7 @@ pub struct Driver {
     store: Store,
     snapshots: watch::Sender<Arc<Snapshot>>,
     planning: Planning,
+    unreachable: Unreachable,
 }
 
 impl Driver {
@@ -86,6 +89,7 @@ impl Driver {
             store,
             snapshots: watch::Sender::new(Arc::default()),
             planning: Planning::default(),
+            unreachable: Unreachable::default(),
         }
     }
 
@@ -168,6 +172,9 @@ impl Driver {
             let event = event.take().unwrap_or(Event::Look);
             let effects = self.machine.step(event, &view, now);
             if effects.is_empty() {
+                if let Some(current) = self.machine.current() {
+                    self.unreachable.look(&view, current.epoch);
+                }
                 let underway = self.machine.underway(&view, now.instant);
                 self.parts.board.update(|shown| {
                     shown.stage = self.machine.stage();

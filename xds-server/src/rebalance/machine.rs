@@ -33,6 +33,7 @@ use super::same_but_drain;
 use super::view::{Behind, View};
 
 mod contract;
+mod first;
 mod pending;
 mod publishing;
 mod settings;
@@ -56,12 +57,16 @@ pub struct Machine {
     /// Until when proxies may be on their way back.
     alone_until: Option<Instant>,
     has_roster: bool,
+    /// Whether nothing says that there was an earlier process; its proxies may
+    /// yet, until the first release.
+    may_be_first: bool,
 }
 
 impl Machine {
     /// A machine after a start. `last` is what was handed out before it; if
     /// that holds its drain, the rebalance is resumed. `is_return` says that
-    /// proxies may still have connections to an earlier process.
+    /// proxies may still have connections to an earlier process; without it that
+    /// is found out when the first of them come.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -72,13 +77,14 @@ impl Machine {
     ) -> Self {
         let mut this = Self {
             alone_until: is_return.then(|| now.instant + settings.return_wait),
-            settings,
             template,
             current: last,
             pending: None,
             underway: None,
             past: VecDeque::new(),
             has_roster: false,
+            may_be_first: !is_return && settings.pace.is_some(),
+            settings,
         };
         let resumed = this.current.as_ref().filter(|last| {
             last.drain == Drain::Hold && last.members.is_some() && this.settings.pace.is_some()
@@ -108,6 +114,7 @@ impl Machine {
             }
             Event::Look => {}
         }
+        self.meet(view, now);
         // What is published here is not what `view` is of: nothing follows from it.
         if self.catch_up(view, now, &mut effects) {
             return effects;
@@ -129,6 +136,9 @@ impl Machine {
         };
         if let Some(pending) = self.takes_back() {
             return Some(pending.due(&self.settings));
+        }
+        if self.awaits_first() {
+            return None;
         }
         let alone_until = self.alone_until.filter(|_| !underway.draining);
         Some(alone_until.map_or(underway.deadline, |until| until.min(underway.deadline)))
@@ -216,24 +226,28 @@ impl Machine {
     }
 
     /// A change that takes back the one under way, of which nobody has felt
-    /// anything yet: it does not wait for streams to be ended in vain.
+    /// anything yet: it does not wait for streams to be ended in vain. While
+    /// nobody has come, that is any change.
     fn takes_back(&self) -> Option<&Pending> {
-        let underway = self.underway.as_ref().filter(|underway| !underway.draining);
-        let before = self.past.back().filter(|_| underway.is_some())?;
-        let pending = self.pending.as_ref();
-        pending.filter(|pending| {
+        let pending = self.pending.as_ref()?;
+        let underway = self.underway.as_ref()?;
+        let goes_back = self.past.back().is_some_and(|before| {
             pending.roster == before.members && self.template.policy == before.policy
-        })
+        });
+        let is_unfelt = !underway.draining && goes_back || self.awaits_first();
+        is_unfelt.then_some(pending)
     }
 
     fn look_after_underway(&mut self, view: &View, now: Now, effects: &mut Vec<Effect>) {
         if self.alone_until.is_some_and(|until| until <= now.instant) {
             self.alone_until = None;
         }
+        if self.awaits_first() {
+            return;
+        }
         let Some(underway) = &mut self.underway else {
             return;
         };
-        underway.notice(view);
         let behind = underway.behind(view);
         let is_late = underway.deadline <= now.instant;
         // Who has left routes nothing any more, or cannot be told.

@@ -58,7 +58,7 @@ impl Metrics {
         };
         registry.register(
             "rebalances",
-            "Rebalances started; one with several causes counts for each",
+            "Rebalances that are over; one with several causes counts for each",
             this.by_cause.clone(),
         );
         registry.register(

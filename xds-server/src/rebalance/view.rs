@@ -25,6 +25,8 @@ pub struct ProxyView {
     /// Whether it has accepted cluster, endpoints and filter of the snapshot
     /// that was published last.
     pub covers: bool,
+    /// Whether it brought along what an earlier stream gave it.
+    pub is_back: bool,
 }
 
 /// A VM by its last report.
@@ -32,12 +34,16 @@ pub struct ProxyView {
 pub struct VmView {
     /// Node id of its proxy.
     pub node: Arc<str>,
+    /// Its random number.
+    pub vm: u64,
     /// Epoch of its assignment.
     pub epoch: u64,
     /// What it does about streams that moved.
     pub phase: Phase,
     /// Streams that sit elsewhere than their owner.
     pub misplaced: u64,
+    /// Whether its proxy has left, and it was not heard of since.
+    pub is_suspect: bool,
 }
 
 /// A proxy that a rebalance did not wait for any longer.
@@ -53,12 +59,16 @@ pub struct Behind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// It was connected during the rebalance and is not any more.
+    /// It was connected during the rebalance and is not any more, and no VM of
+    /// it says that it owes anything.
     Gone,
     /// It has not accepted the update.
     NotAccepted,
     /// A VM of it still reports an earlier epoch.
     EarlierEpoch,
+    /// A VM of it reports an epoch that is too far ahead to be overtaken: it
+    /// ignores every assignment.
+    LaterEpoch,
     /// A VM of it has not taken over the release.
     NotReleased,
     /// A VM of it does not end streams, since its predictions are wrong.
@@ -85,6 +95,7 @@ impl std::fmt::Display for Behind {
             Reason::Gone => write!(f, "{node} (gone)"),
             Reason::NotAccepted => write!(f, "{node} (update not accepted)"),
             Reason::EarlierEpoch => write!(f, "{node} (at an earlier epoch)"),
+            Reason::LaterEpoch => write!(f, "{node} (at a later epoch)"),
             Reason::NotReleased => write!(f, "{node} (has not released)"),
             Reason::Stopped => write!(f, "{node} (drain stopped)"),
             Reason::Misplaced { streams } => write!(f, "{node} ({streams} misplaced)"),
@@ -95,7 +106,7 @@ impl std::fmt::Display for Behind {
 /// What a VM has to have reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
-    /// The epoch, or a later one.
+    /// The epoch.
     Routes,
     /// And that it has let go of all that moved.
     Drained,
@@ -104,11 +115,13 @@ pub(crate) enum Goal {
 impl View {
     /// Those that have not reached `goal` under `epoch`, one reason a node.
     /// `seen` are all nodes that were connected since the rebalance began. VMs
-    /// of nodes that are not connected do not count: nothing can be told them.
+    /// of a node that is not connected count if they were heard of since it left:
+    /// it goes on, and is about to connect again.
     pub(crate) fn behind(&self, epoch: u64, goal: Goal, seen: &BTreeSet<Arc<str>>) -> Vec<Behind> {
         let mut behind: BTreeMap<&Arc<str>, Reason> = BTreeMap::new();
         let connected: BTreeSet<_> = self.proxies.iter().map(|proxy| &proxy.node).collect();
-        for vm in self.vms.iter().filter(|vm| connected.contains(&vm.node)) {
+        let counts = |vm: &&VmView| !vm.is_suspect || connected.contains(&vm.node);
+        for vm in self.vms.iter().filter(counts) {
             let Some(reason) = vm.owes(epoch, goal) else {
                 continue;
             };
@@ -121,7 +134,7 @@ impl View {
             behind.insert(&proxy.node, Reason::NotAccepted);
         }
         for node in seen.iter().filter(|node| !connected.contains(node)) {
-            behind.insert(node, Reason::Gone);
+            behind.entry(node).or_insert(Reason::Gone);
         }
         let behind = behind.into_iter().map(|(node, reason)| Behind {
             node: node.to_string(),
@@ -142,6 +155,9 @@ impl VmView {
     fn owes(&self, epoch: u64, goal: Goal) -> Option<Reason> {
         if self.epoch < epoch {
             return Some(Reason::EarlierEpoch);
+        }
+        if self.epoch > epoch {
+            return Some(Reason::LaterEpoch);
         }
         match (goal, self.phase) {
             (Goal::Drained, Phase::Hold) => Some(Reason::NotReleased),

@@ -75,6 +75,7 @@ fn status() -> Status {
             streams: vec![stream(true)],
             vms: vec![vm(VmPhase::Released), vm(VmPhase::Released)],
         }],
+        unreported: false,
         rebalance: None,
         last: vec![record(Outcome::Done).into()],
     }
@@ -126,11 +127,13 @@ fn what_is_wrong_is_said() {
     late.missing = vec![behind(Reason::Misplaced { streams: 3 }); 5];
     late.left_behind = vec![behind(Reason::Gone)];
     status.last.push(late.into());
+    status.unreported = true;
     let text = screen(&status, 22_500);
     for part in [
         "rejected ecds: no module",
         "STOPPED: predictions are wrong",
         "not connected",
+        "no VM reports: releases rest on accepted updates alone",
         "missing: b (3 misplaced), b (3 misplaced), b (3 misplaced), 2 more; left behind: b (gone)",
     ] {
         assert!(text.contains(part), "no {part:?} in {text}");

@@ -67,6 +67,15 @@ impl Scene {
         }
     }
 
+    /// A fresh proxy comes, takes over the first assignment, and its release.
+    async fn taken_over(&self) -> Shown {
+        self.connect();
+        self.accept();
+        let shown = self.shown("released", is_released).await;
+        self.accept();
+        shown
+    }
+
     fn connect(&self) {
         let proxy = Proxy::new(None, None, Mode::Delta);
         self.fleet.connected(STREAM, &proxy);
@@ -74,9 +83,14 @@ impl Scene {
 
     /// The proxy has all of the newest snapshot, and its VM says so.
     fn accept(&self) {
+        self.holds(false);
+    }
+
+    fn holds(&self, is_back: bool) {
         let snapshot = self.snapshots.borrow().clone();
         for kind in ResourceType::ALL {
             let mut progress = Progress::default();
+            progress.is_back = is_back;
             progress.subscription.set_wildcard(true);
             for resource in snapshot.of(kind).values() {
                 progress.adopt(resource.name(), resource.version());
@@ -144,10 +158,7 @@ async fn a_change_is_held_for_its_proxy_and_released_when_it_has_it() {
         &[1, 2],
     )
     .await;
-    let first = scene.shown("released", is_released).await;
-    let first = first.current.unwrap().epoch;
-    scene.connect();
-    scene.accept();
+    let first = scene.taken_over().await.current.unwrap().epoch;
     scene.report(0, 0);
 
     scene.rosters.send_replace(Some(roster(&[1, 2, 3])));
@@ -181,7 +192,7 @@ async fn a_change_is_held_for_its_proxy_and_released_when_it_has_it() {
 async fn a_restart_with_the_same_roster_serves_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let scene = Scene::start(&folder, "", &[1, 2]).await;
-    scene.shown("released", is_released).await;
+    scene.taken_over().await;
     let before = scene.snapshots.borrow().clone();
     scene.saved().await;
     drop(scene);
@@ -200,7 +211,7 @@ async fn a_restart_in_the_middle_goes_on_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let slow = "rebalance: {settle: 0, ack_wait: 1m}\n";
     let scene = Scene::start(&folder, slow, &[1]).await;
-    scene.connect();
+    scene.taken_over().await;
     scene.rosters.send_replace(Some(roster(&[1, 2])));
     scene
         .shown("holding", |shown| {
@@ -222,7 +233,7 @@ async fn a_restart_in_the_middle_goes_on_with_it() {
 async fn without_a_roster_the_last_good_one_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let scene = Scene::start(&folder, "", &[1, 2]).await;
-    let shown = scene.shown("released", is_released).await;
+    let shown = scene.taken_over().await;
     scene.saved().await;
     drop(scene);
     let text = "registry: {file: m.yaml}\nfilter: {module: f.wasm}\n";
@@ -248,9 +259,7 @@ async fn without_a_roster_the_last_good_one_is_served() {
 async fn a_proxy_that_was_restarted_does_not_hold_up_a_rebalance() {
     let folder = tempfile::tempdir().unwrap();
     let scene = Scene::start(&folder, "rebalance: {settle: 0}\n", &[1, 2]).await;
-    scene.shown("released", is_released).await;
-    scene.connect();
-    scene.accept();
+    scene.taken_over().await;
     scene.report(0, 0);
     // Envoy is restarted: another stream, another VM of the same node.
     let proxy = Proxy::new(None, None, Mode::Delta);
@@ -312,10 +321,8 @@ async fn a_disk_that_hangs_holds_up_no_rebalance_and_a_restart_takes_no_epoch_tw
     let disk = Arc::new(BadDisk::default());
     let settings = "rebalance: {settle: 0, ack_wait: 1m, finish_wait: 1m}\n";
     let scene = Scene::start_on(disk.clone(), settings, &[1, 2]).await;
-    let first = scene.shown("released", is_released).await.current.unwrap();
+    let first = scene.taken_over().await.current.unwrap();
     scene.saved().await;
-    scene.connect();
-    scene.accept();
     scene.report(0, 0);
     let hanging = disk.hang();
     let mut given = vec![first.epoch];
@@ -383,4 +390,23 @@ async fn an_epoch_ahead_of_the_clock_is_handed_out_once_it_is_saved() {
         .shown("handed out", |shown| shown.current != before)
         .await;
     assert!(shown.current.unwrap().epoch > ahead.epoch);
+}
+
+#[tokio::test]
+async fn a_lost_state_file_ends_no_stream_before_all_proxies_may_be_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let scene = Scene::start(&folder, "rebalance: {settle: 0}\n", &[1, 2]).await;
+    sleep(LOOK_AGAIN).await;
+    assert_eq!(scene.drain(), Drain::Hold, "nobody has come");
+    scene.connect();
+    scene.holds(true);
+    scene.report(3, 0);
+    let shown = scene.shown("released", is_released).await;
+    assert_eq!(shown.current.unwrap().members, Some(roster(&[1, 2])));
+    scene.accept();
+    scene.report(0, 3);
+    let shown = scene.shown("over", |shown| !shown.last.is_empty()).await;
+    let record = &shown.last[0];
+    assert_eq!(record.outcome, Some(Outcome::Done));
+    assert!(record.hold_ms >= Some(6000), "{record:?}");
 }

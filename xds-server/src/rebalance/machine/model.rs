@@ -29,6 +29,8 @@ enum Op {
     Restart,
     /// With the state file of a backup.
     RestartWithOlder,
+    /// With none.
+    RestartWithout,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -48,14 +50,28 @@ fn op() -> impl Strategy<Value = Op> {
         4 => prop_oneof![0..50_u64, 100..400_u64, 1000..8000_u64].prop_map(Op::Pass),
         2 => Just(Op::Restart),
         1 => Just(Op::RestartWithOlder),
+        1 => Just(Op::RestartWithout),
     ]
 }
 
 #[derive(Debug, Default, Clone)]
 struct Proxy {
     connected: bool,
+    /// Whether it had something before its stream.
+    is_back: bool,
     accepted: Option<FilterConfig>,
     vm: Option<VmView>,
+    /// Whether its VM was heard of since the control plane started.
+    is_heard: bool,
+}
+
+impl Proxy {
+    fn disconnect(&mut self) {
+        self.connected = false;
+        if let Some(vm) = &mut self.vm {
+            vm.is_suspect = true;
+        }
+    }
 }
 
 struct World {
@@ -72,8 +88,13 @@ struct World {
     given: BTreeSet<u64>,
     wanted: Option<Roster>,
     held_at: Instant,
-    started_at: Instant,
+    started_at: Now,
     restarted: bool,
+    /// Since the start: whether anybody has connected, when the first one came
+    /// who had been told something before, and whether anything was released.
+    has_met: bool,
+    back_at: Option<Instant>,
+    has_released: bool,
     underway: Option<u64>,
     publications: usize,
 }
@@ -114,8 +135,11 @@ impl World {
             given: BTreeSet::new(),
             wanted: None,
             held_at: now.instant,
-            started_at: now.instant,
+            started_at: now,
             restarted: false,
+            has_met: false,
+            back_at: None,
+            has_released: false,
             underway: None,
             publications: 0,
         }
@@ -126,21 +150,30 @@ impl World {
         let proxies = connected.map(|(&n, proxy)| ProxyView {
             node: node(n),
             covers: proxy.accepted == self.last,
+            is_back: proxy.is_back,
         });
         View {
             proxies: proxies.collect(),
-            vms: self.proxies.values().filter_map(|p| p.vm.clone()).collect(),
+            vms: self.heard().cloned().collect(),
             drained: 0,
         }
+    }
+
+    fn heard(&self) -> impl Iterator<Item = &VmView> {
+        let heard = self.proxies.values().filter(|proxy| proxy.is_heard);
+        heard.filter_map(|proxy| proxy.vm.as_ref())
     }
 
     /// Whether all that can be asked route by the last publication.
     fn all_route(&self) -> bool {
         let epoch = self.last.as_ref().map_or(0, |last| last.epoch);
         let mut connected = self.proxies.values().filter(|proxy| proxy.connected);
-        connected.all(|proxy| {
-            proxy.accepted == self.last && proxy.vm.as_ref().is_none_or(|vm| vm.epoch >= epoch)
-        })
+        let mut present = self.proxies.values().filter(|proxy| {
+            let vm = proxy.vm.as_ref().filter(|_| proxy.is_heard);
+            vm.is_some_and(|vm| proxy.connected || !vm.is_suspect)
+        });
+        connected.all(|proxy| proxy.accepted == self.last)
+            && present.all(|proxy| proxy.vm.as_ref().is_none_or(|vm| vm.epoch >= epoch))
     }
 
     fn step(&mut self, event: Event) {
@@ -148,6 +181,12 @@ impl World {
         // As the driver does: after a publication the view is another one.
         for _ in 0..10 {
             let view = self.view();
+            self.has_met |= !view.proxies.is_empty();
+            let is_earlier = |vm: &VmView| vm.epoch < self.started_at.unix_ms;
+            let is_back = view.proxies.iter().any(|proxy| proxy.is_back);
+            if is_back || view.vms.iter().any(is_earlier) {
+                self.back_at.get_or_insert(self.now.instant);
+            }
             let event = event.take().unwrap_or(Event::Look);
             let effects = self.machine.step(event, &view, self.now);
             if effects.is_empty() {
@@ -190,8 +229,16 @@ impl World {
                 assert_eq!(self.last.as_ref(), Some(&held), "released is what was held");
                 let ran_out = self.now.instant >= self.held_at + self.settings.ack_wait;
                 assert!(self.all_route() || ran_out, "somebody routes to old owners");
-                let back = self.started_at + self.settings.return_wait;
+                let back = self.started_at.instant + self.settings.return_wait;
                 assert!(!self.restarted || self.now.instant >= back, "too early");
+                if !self.restarted && !self.has_released {
+                    let is_met = self.has_met || self.heard().next().is_some();
+                    assert!(is_met, "nobody has come");
+                    let back = self.back_at.map(|at| at + self.settings.return_wait);
+                    let is_awaited = back.is_none_or(|back| self.now.instant >= back);
+                    assert!(is_awaited, "others may be on their way");
+                }
+                self.has_released = true;
                 self.older = self.last.replace(*config);
                 self.publications += 1;
             }
@@ -235,8 +282,14 @@ impl World {
                 self.step(Event::Roster { roster, urgent });
                 return;
             }
-            Op::Connect(n) => self.proxies.get_mut(&n).unwrap().connected = true,
-            Op::Disconnect(n) => self.proxies.get_mut(&n).unwrap().connected = false,
+            Op::Connect(n) => {
+                let proxy = self.proxies.get_mut(&n).unwrap();
+                if !proxy.connected {
+                    proxy.connected = true;
+                    proxy.is_back = proxy.accepted.is_some();
+                }
+            }
+            Op::Disconnect(n) => self.proxies.get_mut(&n).unwrap().disconnect(),
             Op::Accept(n) => {
                 let last = self.last.clone();
                 let proxy = self.proxies.get_mut(&n).unwrap();
@@ -251,6 +304,14 @@ impl World {
                 self.last = self.older.take().or(self.last.take());
                 self.restart();
             }
+            Op::RestartWithout => {
+                // No epoch is so far ahead of the clock that it comes again.
+                let highest = self.given.last().copied().unwrap_or_default();
+                let ahead = highest.saturating_sub(self.now.unix_ms);
+                self.set_time(self.now.instant + Duration::from_millis(ahead));
+                (self.last, self.older) = (None, None);
+                self.restart();
+            }
         }
         self.step(Event::Look);
     }
@@ -260,6 +321,10 @@ impl World {
         let Some(accepted) = &proxy.accepted else {
             return;
         };
+        proxy.is_heard = true;
+        if let Some(vm) = &mut proxy.vm {
+            vm.is_suspect = false;
+        }
         // As a filter does.
         let known = proxy.vm.as_ref().map_or(0, |vm| vm.epoch);
         if accepted.epoch < known {
@@ -267,12 +332,14 @@ impl World {
         }
         proxy.vm = Some(VmView {
             node: node(n),
+            vm: 1,
             epoch: accepted.epoch,
             phase: match accepted.drain {
                 Drain::Hold => Phase::Hold,
                 Drain::Release { .. } => Phase::Released,
             },
             misplaced,
+            is_suspect: false,
         });
     }
 
@@ -281,7 +348,8 @@ impl World {
             return;
         };
         for proxy in self.proxies.values_mut() {
-            proxy.connected = false;
+            proxy.disconnect();
+            proxy.is_heard = false;
         }
         self.set_time(self.now.instant + Duration::from_millis(1));
         let (settings, last) = (self.settings.clone(), self.last.clone());
@@ -293,7 +361,8 @@ impl World {
             .filter(|_| settings.pace.is_some());
         self.machine = Machine::new(settings, template, last, is_return, self.now);
         self.restarted = is_return;
-        self.started_at = self.now.instant;
+        (self.has_met, self.back_at, self.has_released) = (false, None, false);
+        self.started_at = self.now;
         self.held_at = self.now.instant;
         let urgent = false;
         self.step(Event::Roster { roster, urgent });

@@ -80,6 +80,7 @@ impl Machine {
         // Those who route by the new assignment know better than the plan.
         let streams = view.misplaced().max(if covered { 0 } else { planned });
         let window_ms = pace.window_ms(streams);
+        self.may_be_first = false;
         underway.release(window_ms, self.settings.finish_wait, now);
         current.drain = Drain::Release { window_ms };
         effects.push(Effect::Publish(Box::new(current.clone())));

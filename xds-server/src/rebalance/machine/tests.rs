@@ -33,15 +33,18 @@ fn proxy(node: &str, covers: bool) -> ProxyView {
     ProxyView {
         node: node.into(),
         covers,
+        is_back: false,
     }
 }
 
 fn vm(node: &str, epoch: u64, phase: Phase, misplaced: u64) -> VmView {
     VmView {
         node: node.into(),
+        vm: 1,
         epoch,
         phase,
         misplaced,
+        is_suspect: false,
     }
 }
 
@@ -207,6 +210,9 @@ fn a_proxy_that_is_late_or_gone_is_named_and_left_behind() {
     let epoch = scene.hold(&[1]);
     scene.look();
     scene.view.proxies.pop();
+    for vm in &mut scene.view.vms {
+        vm.is_suspect = true;
+    }
     assert_eq!(scene.pass(1999), []);
     let event = Event::Planned {
         epoch,
@@ -442,4 +448,165 @@ fn the_highest_epoch_breaks_nothing() {
     let mut scene = Scene::new(settings(), Some(last));
     scene.view.vms = vec![vm("a", 5, Phase::Released, 0)];
     assert_eq!(scene.roster(&[1, 2]), []);
+}
+
+#[test]
+fn a_vm_that_reports_between_two_streams_of_its_proxy_is_waited_for() {
+    let mut scene = Scene::stable();
+    scene.view.proxies = vec![proxy("a", true), proxy("b", false)];
+    scene.view.vms = vec![
+        vm("a", E0, Phase::Released, 0),
+        vm("b", E0, Phase::Released, 0),
+    ];
+    let epoch = scene.hold(&[1]);
+    scene.look();
+    scene.view.proxies.pop();
+    scene.view.vms[0].epoch = epoch;
+    assert_eq!(scene.pass(10), [], "b still routes by the earlier epoch");
+    scene.view.vms[1] = vm("b", epoch, Phase::Hold, 4);
+    published(&scene.pass(10), Some(&[1]));
+    scene.view.vms[0] = vm("a", epoch, Phase::Released, 0);
+    scene.view.vms[1] = vm("b", epoch, Phase::Released, 4);
+    let effects = scene.pass(60_000);
+    let record = finished(&effects);
+    assert_eq!(record.outcome, Some(Outcome::Incomplete));
+    assert_eq!(record.missing[0].to_string(), "b (4 misplaced)");
+}
+
+#[test]
+fn a_proxy_that_left_in_silence_holds_nobody() {
+    let mut scene = Scene::stable();
+    scene.view.proxies = vec![proxy("b", false)];
+    scene.view.vms = vec![vm("b", E0, Phase::Released, 4)];
+    scene.hold(&[1]);
+    scene.look();
+    scene.view.proxies.clear();
+    scene.view.vms[0].is_suspect = true;
+    published(&scene.pass(10), Some(&[1]));
+    let effects = scene.pass(10);
+    let record = finished(&effects);
+    assert_eq!(record.outcome, Some(Outcome::Done));
+    assert_eq!(record.missing[0].to_string(), "b (gone)");
+}
+
+#[test]
+fn a_vm_that_cannot_be_overtaken_is_named_and_waited_for_no_longer_than_others() {
+    let mut scene = Scene::stable();
+    scene.view.proxies = vec![proxy("a", true)];
+    scene.view.vms = vec![vm("a", u64::MAX, Phase::Released, 0)];
+    scene.hold(&[1]);
+    assert_eq!(scene.pass(1999), []);
+    published(&scene.pass(1), Some(&[1]));
+    assert_eq!(scene.pass(4999), []);
+    let effects = scene.pass(1);
+    let record = finished(&effects);
+    assert_eq!(record.outcome, Some(Outcome::Incomplete));
+    assert_eq!(record.missing[0].to_string(), "a (at a later epoch)");
+    assert_eq!(record.left_behind, record.missing);
+}
+
+/// A start that finds no state.
+mod without_state {
+    use super::*;
+
+    /// Its first assignment is `m1`, for nobody yet.
+    fn scene() -> (Scene, u64) {
+        let mut scene = Scene::new(settings(), None);
+        let (epoch, drain) = published(&scene.roster(&[1]), Some(&[1]));
+        assert_eq!(drain, Drain::Hold);
+        (scene, epoch)
+    }
+
+    #[test]
+    fn a_fresh_proxy_ends_the_wait_at_once() {
+        let (mut scene, epoch) = scene();
+        assert_eq!(scene.pass(60_000), [], "nobody is there");
+        assert_eq!(scene.machine.deadline(), None);
+        scene.view.proxies = vec![proxy("a", false)];
+        assert_eq!(scene.pass(10), []);
+        scene.view.proxies[0].covers = true;
+        scene.view.vms = vec![vm("a", epoch, Phase::Hold, 0)];
+        assert_eq!(published(&scene.pass(10), Some(&[1])).0, epoch);
+    }
+
+    #[test]
+    fn a_fresh_proxy_that_does_not_keep_up_is_waited_for_as_ever() {
+        let (mut scene, _) = scene();
+        scene.pass(60_000);
+        scene.view.proxies = vec![proxy("a", false)];
+        assert_eq!(scene.look(), []);
+        assert_eq!(scene.pass(1999), []);
+        published(&scene.pass(1), Some(&[1]));
+    }
+
+    #[test]
+    fn a_proxy_that_is_back_shows_that_others_may_be_on_their_way() {
+        let (mut scene, epoch) = scene();
+        scene.pass(1000);
+        let mut back = proxy("a", true);
+        back.is_back = true;
+        scene.view.proxies = vec![back];
+        assert_eq!(scene.look(), []);
+        scene.view.vms = vec![vm("a", epoch, Phase::Hold, 0)];
+        assert_eq!(scene.pass(3000), []);
+        scene.view.proxies.push(proxy("b", false));
+        scene.view.vms.push(vm("b", E0 - 1, Phase::Released, 0));
+        assert_eq!(scene.pass(999), []);
+        scene.view.proxies[1].covers = true;
+        scene.view.vms[1].epoch = epoch;
+        published(&scene.pass(1), Some(&[1]));
+    }
+
+    #[test]
+    fn so_does_a_vm_with_an_epoch_that_was_not_given() {
+        let (mut scene, epoch) = scene();
+        scene.pass(1000);
+        scene.view.vms = vec![vm("a", E0 - 1, Phase::Released, 0)];
+        assert_eq!(scene.pass(10), []);
+        scene.view.proxies = vec![proxy("b", true)];
+        scene.view.vms = vec![vm("b", epoch, Phase::Hold, 0)];
+        assert_eq!(scene.pass(3999), []);
+        published(&scene.pass(1), Some(&[1]));
+    }
+
+    #[test]
+    fn while_nobody_has_come_a_change_does_not_wait() {
+        let (mut scene, first) = scene();
+        assert_eq!(scene.roster(&[1, 2]), []);
+        assert!(scene.machine.deadline().is_some());
+        let effects = scene.pass(250);
+        assert_eq!(finished(&effects).outcome, Some(Outcome::Superseded));
+        let (second, _) = published(&effects, Some(&[1, 2]));
+        // It was given the first one meanwhile, so that is no sign.
+        scene.view.proxies = vec![proxy("a", true)];
+        scene.view.vms = vec![vm("a", first, Phase::Hold, 0)];
+        assert_eq!(scene.look(), []);
+        scene.view.vms[0].epoch = second;
+        published(&scene.pass(10), Some(&[1, 2]));
+    }
+
+    #[test]
+    fn after_the_first_release_a_broken_stream_means_nothing() {
+        let (mut scene, epoch) = scene();
+        scene.view.proxies = vec![proxy("a", true)];
+        scene.view.vms = vec![vm("a", epoch, Phase::Hold, 0)];
+        published(&scene.look(), None);
+        scene.view.vms[0].phase = Phase::Released;
+        finished(&scene.pass(10));
+        scene.view.proxies[0].is_back = true;
+        let epoch = scene.hold(&[2]);
+        scene.view.vms[0] = vm("a", epoch, Phase::Hold, 0);
+        published(&scene.look(), Some(&[2]));
+    }
+
+    #[test]
+    fn where_nothing_is_drained_nobody_is_awaited() {
+        let without = Settings {
+            pace: None,
+            ..settings()
+        };
+        let mut scene = Scene::new(without, None);
+        published(&scene.roster(&[1]), Some(&[1]));
+        assert_eq!(finished(&scene.look()).outcome, Some(Outcome::Held));
+    }
 }

@@ -71,6 +71,11 @@ impl Underway {
         self.drained_before.get_or_insert(view.drained);
     }
 
+    /// Whether nobody was there since it began.
+    pub(super) fn has_met_nobody(&self) -> bool {
+        self.seen.is_empty()
+    }
+
     /// Who has not reached what it waits for.
     pub(super) fn behind(&self, view: &View) -> Vec<Behind> {
         let goal = if self.draining {
