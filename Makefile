@@ -30,7 +30,7 @@ up: toolchain envoy node ## The same, kept running until Ctrl-C, with a page to 
 test: toolchain envoy node python chromium compose jq ## All tests, the end-to-end ones on a real Envoy
 	cargo test --workspace
 
-matrix: toolchain node python chromium jq ## The end-to-end tests on every supported Envoy
+matrix: toolchain node python chromium compose jq ## The end-to-end tests on every supported Envoy
 	@for version in $(ENVOYS); do \
 	  echo "Envoy $$version"; \
 	  ENVOY_VERSION=$$version cargo test $(E2E) || exit 1; \

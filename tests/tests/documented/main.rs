@@ -83,6 +83,27 @@ fn a_running_router_prints_what_is_said() {
 }
 
 #[test]
+fn the_demo_prints_what_is_said() {
+    TestEnvironment::run(async |_| {
+        let readme = fs::read_to_string(workspace().join("README.md"))?;
+        let (_, after) = readme.split_once("make demo\n").context("no demo")?;
+        let (_, said) = after.split_once("```text\n").context("no output")?;
+        let (said, _) = said.split_once("```").context("no end")?;
+        let demo = tokio::process::Command::new(env!("CARGO_BIN_EXE_demo"))
+            .current_dir(workspace())
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        let errors = String::from_utf8_lossy(&demo.stderr);
+        ensure!(demo.status.success(), "{errors}");
+        // Which of the documents are shown is chance. What comes after is what `status` prints.
+        let any = |text: &str| text.replace(|digit: char| digit.is_ascii_digit(), "");
+        let printed = any(&String::from_utf8(demo.stdout)?);
+        expected::expect_alike(&format!("{}\n...", any(said)), &printed)
+    });
+}
+
+#[test]
 fn the_commands_that_start_a_router_start_one() {
     TestEnvironment::run(async |env| {
         let mut run = 0;

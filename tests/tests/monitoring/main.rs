@@ -5,6 +5,7 @@ mod promql;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -102,8 +103,9 @@ fn every_alert_has_a_severity_and_a_section_in_the_runbook() -> Result<()> {
 #[test]
 fn prometheus_own_tool_accepts_configuration_alerts_and_dashboard() -> Result<()> {
     if Command::new("promtool").arg("--version").output().is_err() {
-        // Not silently: whoever reads the output sees what was left out.
-        eprintln!("promtool is not installed (Debian: apt-get install prometheus): NOT CHECKED");
+        // Past what the harness keeps to itself of tests that pass.
+        let missing = "promtool is not installed (Debian: apt-get install prometheus): NOT CHECKED";
+        writeln!(io::stderr(), "{missing}")?;
         return Ok(());
     }
     let folder = workspace().join("envoy/monitoring");
