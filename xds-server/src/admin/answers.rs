@@ -106,3 +106,24 @@ fn is_unreported(proxies: &[ProxyStatus]) -> bool {
     let is_connected = proxies.iter().any(|proxy| !proxy.streams.is_empty());
     is_connected && proxies.iter().all(|proxy| proxy.vms.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ads::{Mode, Proxy, ProxyObserver, StreamId};
+    use crate::fleet::Fleet;
+
+    #[test]
+    fn proxies_without_a_single_report_are_told_of() {
+        let (fleet, now) = (Fleet::default(), Instant::now());
+        let is_told = || is_unreported(&fleet.status(None, now));
+        assert!(!is_told(), "nobody is there");
+        for stream in [1, 2] {
+            let proxy = Proxy::new(None, None, Mode::Delta);
+            fleet.connected(StreamId(stream), &proxy);
+        }
+        assert!(is_told());
+        fleet.report(sharding::Report::default(), now).unwrap();
+        assert!(!is_told());
+    }
+}
