@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Callers {
     stop: Arc<AtomicBool>,
-    callers: Vec<Caller>,
+    all: Vec<Caller>,
     /// For an epoch and each caller, the first question that was asked when
     /// every worker was known to have it.
     settled: Vec<(u64, Vec<usize>)>,
@@ -68,7 +68,7 @@ impl Callers {
         }
         Self {
             stop,
-            callers,
+            all: callers,
             settled: Vec::new(),
         }
     }
@@ -76,7 +76,7 @@ impl Callers {
     /// Every worker routes by the assignment of that epoch now: no later
     /// question may be routed by an older one.
     pub fn settled(&mut self, epoch: u64) {
-        let asked = self.callers.iter();
+        let asked = self.all.iter();
         let asked = asked.map(|caller| caller.asked.load(Ordering::SeqCst));
         self.settled.push((epoch, asked.collect()));
     }
@@ -87,7 +87,7 @@ impl Callers {
     pub async fn expect_flawless(self, history: &History, members: &[Member]) -> Result<()> {
         self.stop.store(true, Ordering::SeqCst);
         let mut calls = calls(members);
-        for (number, caller) in self.callers.into_iter().enumerate() {
+        for (number, caller) in self.all.into_iter().enumerate() {
             caller.asking.await??;
             let calls = calls.remove(&number).unwrap_or_default();
             let settled = self.settled.iter();
