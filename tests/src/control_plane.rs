@@ -132,12 +132,12 @@ impl ControlPlane {
 
     /// What its admin interface says of everything.
     pub async fn status(&self) -> Result<Value> {
-        self.admin("/api/status").await
+        self.admin("/v1/status").await
     }
 
     /// The assignments that it has handed out last, by epoch.
     pub async fn published(&self) -> Result<BTreeMap<u64, Assignment>> {
-        let mut present = self.admin("/api/assignment").await?;
+        let mut present = self.admin("/v1/assignment").await?;
         let mut all = present["past"].take();
         let all = all.as_array_mut().context("no past")?;
         all.push(present);

@@ -171,7 +171,7 @@ async fn status(
     is: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
     eventually(what, async || {
-        let text = get(control_plane, "/api/status").await?.1;
+        let text = get(control_plane, "/v1/status").await?.1;
         let status: Value = serde_json::from_str(&text)?;
         ensure!(is(&status), "{status}");
         Ok(status)

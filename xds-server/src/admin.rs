@@ -1,13 +1,12 @@
 //! The admin interface: what the control plane knows, over HTTP on a port of
-//! its own. It changes nothing.
+//! its own. What can change something needs a token (`admin/guard.rs`).
 //!
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200 while the process works |
 //! | `/readyz` | 200 once proxies are served: the xDS port listens and there was a roster; 503 before |
 //! | `/metrics` | metrics as below, in the text format of OpenMetrics |
-//! | `/api/status` | [`Status`](crate::api::Status) |
-//! | `/api/assignment` | [`AssignmentStatus`](crate::api::AssignmentStatus); 503 before the first roster |
+//! | `/v1/...` | JSON, see [`crate::api`]; `docs/openapi.yaml` describes every path, also at `/v1/openapi.yaml` |
 //!
 //! | metric | |
 //! |---|---|
@@ -35,14 +34,14 @@
 //! | `yorkies_nacks_total{type}` | updates that proxies rejected: `cds`, `eds`, `lds`, `rds`, `ecds` |
 //! | `yorkies_reports_total`, `yorkies_reports_refused_total` | reports of VMs |
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
@@ -51,10 +50,15 @@ use crate::rebalance::{self, Board, Metrics};
 use crate::registry::{self, Sources};
 
 mod answers;
+mod assignment;
+mod guard;
+mod refusal;
+mod route;
 mod routes;
 
-/// Share of all keys by member.
-type Shares = Arc<BTreeMap<String, f64>>;
+use assignment::Present;
+use guard::Guard;
+use refusal::Refusal;
 
 /// What the answers are made from.
 #[derive(Debug)]
@@ -62,11 +66,14 @@ pub struct Admin {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
     registry: Registry,
+    guard: Guard,
     pace: Option<Pace>,
     /// How long a rebalance holds at most.
     ack_wait_ms: u64,
-    /// Shares of the members under an epoch: computed when first asked for.
-    shares: Mutex<Option<(u64, Shares)>>,
+    /// Computed when first asked for under an epoch.
+    present: Mutex<Option<Present>>,
+    /// Held by whoever computes a plan.
+    planning: Mutex<()>,
 }
 
 impl Admin {
@@ -88,9 +95,11 @@ impl Admin {
             fleet: Arc::clone(fleet),
             board: Arc::clone(board),
             registry,
+            guard: Guard(config.admin.token_file.clone()),
             pace: settings.pace,
             ack_wait_ms: settings.ack_wait_ms(),
-            shares: Mutex::default(),
+            present: Mutex::default(),
+            planning: Mutex::default(),
         };
         (Arc::new(this), metrics)
     }
@@ -102,10 +111,17 @@ impl Admin {
         match bound.and_then(|listener| Ok((listener.local_addr()?, listener))) {
             Ok((address, listener)) => {
                 info!(%address, "Admin interface listening");
-                tokio::spawn(async move { axum::serve(listener, routes::routes(self)).await });
+                if !address.ip().is_loopback() {
+                    warn!(%address, "Admin interface can be read by whoever reaches its port: members, proxies and what they are sent");
+                }
+                tokio::spawn(async move { axum::serve(listener, self.router()).await });
             }
             Err(error) => error!(%address, %error, "Admin interface is off: cannot listen"),
         }
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        route::router(routes::routes(), self.guard.clone(), self)
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 use crate::module::Module;
+use crate::token::Token;
 
 /// Checks all but the content of the members file, which may come and go while
 /// the server runs; returns the filter's module.
@@ -29,10 +30,14 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
     for (setting, path) in [
         ("registry.file", config.registry.file.as_ref()),
         ("filter.module", Some(&config.filter.module)),
+        ("admin.token_file", config.admin.token_file.as_ref()),
     ] {
         if path.is_some_and(|path| same_file(state, path)) {
             bail!("state_file {}: is the {setting} too", state.display());
         }
+    }
+    if let Some(file) = &config.admin.token_file {
+        Token::read(file).context("admin.token_file")?;
     }
     Ok(module)
 }

@@ -8,13 +8,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sharding::Resource;
 use tracing_subscriber::EnvFilter;
 
+use crate::api::Owner;
 use crate::bootstrap::{HostPort, Mode};
-use crate::client::ServerUrl;
 use crate::commands;
 use crate::config::Config;
 
+mod server;
 mod source;
 
+use server::Server;
 use source::{AssignmentSource, Change, PlanSource};
 
 /// Control plane of Yorkies: feeds stock Envoy the members of a sharded
@@ -75,9 +77,8 @@ enum Command {
     },
     /// Show what a running server does: members, proxies, rebalances.
     Status {
-        /// Its admin interface.
-        #[arg(long, value_name = "URL", env = "YORKIES_ADMIN", default_value_t = ServerUrl::local_admin())]
-        admin: ServerUrl,
+        #[command(flatten)]
+        server: Server,
         /// Go on, with a look each second, until interrupted.
         #[arg(long)]
         watch: bool,
@@ -87,9 +88,8 @@ enum Command {
     },
     /// Succeed once a running server serves a roster: a health check.
     Ready {
-        /// Its admin interface.
-        #[arg(long, value_name = "URL", env = "YORKIES_ADMIN", default_value_t = ServerUrl::local_admin())]
-        admin: ServerUrl,
+        #[command(flatten)]
+        server: Server,
     },
     /// Ask Yorkie for the public key of its default project.
     DefaultProject(commands::DefaultProject),
@@ -171,7 +171,9 @@ impl Cli {
                 keys,
             } => {
                 let resource = (!raw).then(|| resource.into());
-                commands::owner(&source.assignment()?, resource, &keys)
+                let assignment = source.assignment()?;
+                let owner = |key: &String| Ok(Owner::of(&assignment, key, resource)?);
+                commands::owners(keys.iter().map(owner))
             }
             Command::Table { source } => commands::table(&source.assignment()?),
             Command::Plan {
@@ -179,12 +181,15 @@ impl Cli {
                 change,
                 json,
             } => {
-                let basis = source.basis()?;
-                let after = change.apply(&basis.before)?;
-                commands::plan(&basis, &after, json)
+                let planned = source.plan(&change.proposal()?)?;
+                commands::plan(&planned, json)
             }
-            Command::Status { admin, watch, json } => commands::status(&admin, watch, json),
-            Command::Ready { admin } => commands::ready(&admin),
+            Command::Status {
+                server,
+                watch,
+                json,
+            } => commands::status(&server.running()?, watch, json),
+            Command::Ready { server } => commands::ready(&server.running()?),
             Command::DefaultProject(asked) => commands::default_project(&asked),
             Command::Bootstrap {
                 config,

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde::Serialize;
-use sharding::{Assignment, Resource, ShardKey};
+use sharding::Assignment;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::api::Owner;
 use crate::bootstrap::{Bootstrap, HostPort, Mode};
 use crate::checks;
-use crate::client::ServerUrl;
+use crate::client::RunningServer;
 use crate::config::{Config, Registry};
 use crate::registry;
 use crate::server;
@@ -21,7 +21,7 @@ mod screen;
 mod status;
 
 pub(crate) use default_project::{DefaultProject, default_project};
-pub(crate) use plan::{PlanBasis, plan};
+pub(crate) use plan::plan;
 pub(crate) use status::status;
 
 /// How long a shutdown waits for a state file that is being written.
@@ -62,45 +62,15 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Whether a roster is served.
-pub(crate) fn ready(admin: &ServerUrl) -> anyhow::Result<()> {
-    Ok(admin.check("/readyz")?)
+pub(crate) fn ready(server: &RunningServer) -> anyhow::Result<()> {
+    Ok(server.check("/readyz")?)
 }
 
-#[derive(Serialize)]
-struct OwnerLine<'a> {
-    key: &'a str,
-    canonical: &'a str,
-    hash: u64,
-    slot: usize,
-    owner: &'a str,
-    address: String,
-}
-
-/// Prints the owner of each key; without a `resource` the keys are taken as
-/// they stand.
-pub(crate) fn owner(
-    assignment: &Assignment,
-    resource: Option<Resource>,
-    keys: &[String],
-) -> anyhow::Result<()> {
+/// Prints owners, a JSON line a key.
+pub(crate) fn owners(owners: impl Iterator<Item = anyhow::Result<Owner>>) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    for key in keys {
-        let canonical = match resource {
-            Some(resource) => ShardKey::from_header(key.as_bytes(), resource)?.to_string(),
-            None => key.clone(),
-        };
-        let owner = assignment
-            .owner(canonical.as_bytes())
-            .context("there are no members")?;
-        let line = OwnerLine {
-            key,
-            canonical: &canonical,
-            hash: owner.hash,
-            slot: owner.slot,
-            owner: &owner.member.id,
-            address: owner.member.address.to_string(),
-        };
-        serde_json::to_writer(&mut out, &line)?;
+    for owner in owners {
+        serde_json::to_writer(&mut out, &owner?)?;
         writeln!(out)?;
     }
     Ok(())

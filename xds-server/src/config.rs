@@ -131,7 +131,8 @@ impl Config {
         let mut config = Self::parse(&text, path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let files = [&mut config.state_file, &mut config.filter.module];
-        for file in files.into_iter().chain(&mut config.registry.file) {
+        let optional = [&mut config.registry.file, &mut config.admin.token_file];
+        for file in files.into_iter().chain(optional.into_iter().flatten()) {
             *file = folder.join(&*file);
         }
         let refused = |setting| {

@@ -28,3 +28,4 @@ pub mod resources;
 pub mod server;
 pub mod snapshot;
 pub mod state;
+mod token;
