@@ -10,6 +10,7 @@
 //!
 //! | metric | |
 //! |---|---|
+//! | `yorkies_build_info{version}` | 1: the version that runs |
 //! | `yorkies_epoch` | epoch of the assignment |
 //! | `yorkies_members` | members that serve |
 //! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file` or `dns`, last gave a good answer: a few seconds at most while all is well |
@@ -28,16 +29,22 @@
 //! | `yorkies_streams_drained_total` | streams that were drained |
 //! | `yorkies_drain_stopped_vms` | **alarm** above 0: VMs that end no stream, since requests arrive elsewhere than they predict |
 //! | `yorkies_proxies_connected{mode}` | xDS streams of proxies, `sotw` or `delta` |
+//! | `yorkies_proxies_subscribed{type,mode}` | those of them that have asked for a type: `cds`, `eds`, `lds`, `rds`, `ecds` |
 //! | `yorkies_proxies_behind` | proxies that have not accepted the newest assignment |
 //! | `yorkies_proxies_left_behind_total` | proxies that a release did not wait for |
 //! | `yorkies_vms` | VMs that report |
-//! | `yorkies_nacks_total{type}` | updates that proxies rejected: `cds`, `eds`, `lds`, `rds`, `ecds` |
+//! | `yorkies_pushes_total{type}` | responses that were sent |
+//! | `yorkies_pushed_bytes_total{type}` | bytes of these, without frames |
+//! | `yorkies_acks_total{type}` | responses that proxies accepted; an answer to a later one speaks for those before it |
+//! | `yorkies_nacks_total{type}` | updates that proxies rejected |
+//! | `yorkies_change_to_ack_seconds{type}` | histogram: from the publication of a change until a proxy that was there has accepted all that it changes of the type; of changes that overtake each other only the last |
 //! | `yorkies_reports_total`, `yorkies_reports_refused_total` | reports of VMs |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -51,6 +58,7 @@ use crate::registry::{self, Sources};
 
 mod answers;
 mod assignment;
+mod dump;
 mod guard;
 mod refusal;
 mod route;
@@ -86,6 +94,8 @@ impl Admin {
         board: &Arc<Board>,
     ) -> (Arc<Self>, Metrics) {
         let mut registry = Registry::with_prefix("yorkies");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The control plane that runs", build);
         registry::register(&mut registry, Arc::clone(sources));
         rebalance::register(&mut registry, Arc::clone(board));
         let metrics = Metrics::register(&mut registry);

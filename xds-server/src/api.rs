@@ -14,7 +14,10 @@ mod rebalances;
 
 pub use members::{AssignmentStatus, MemberStatus, Members};
 pub use owner::{Owner, OwnerError};
-pub use proxies::{NackStatus, Proxies, ProxyStatus, StreamStatus, VmPhase, VmStatus};
+pub use proxies::{
+    NackStatus, Proxies, ProxyConfig, ProxyStatus, ResourceState, ResourceStatus, StreamConfig,
+    StreamStatus, TypeState, TypeStatus, VmPhase, VmStatus,
+};
 pub use rebalances::{RebalanceStatus, Rebalances};
 
 /// Path of [`Status`].
@@ -38,6 +41,9 @@ pub const REBALANCES_PATH: &str = "/v1/rebalances";
 
 /// Path of [`Proxies`].
 pub const PROXIES_PATH: &str = "/v1/proxies";
+
+/// Path of [`ProxyConfig`], by node id.
+pub const PROXY_CONFIG_PATH: &str = "/v1/proxies/{node}/config";
 
 /// Everything that a person wants to see at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

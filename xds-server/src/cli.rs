@@ -1,21 +1,20 @@
 //! The command line.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sharding::Resource;
-use tracing_subscriber::EnvFilter;
 
 use crate::api::Owner;
 use crate::bootstrap::{HostPort, Mode};
 use crate::commands;
 use crate::config::Config;
 
+mod log;
 mod server;
 mod source;
 
+use log::LogFlags;
 use server::Server;
 use source::{AssignmentSource, Change, PlanSource};
 
@@ -34,12 +33,8 @@ enum Command {
     Serve {
         #[command(flatten)]
         config: ConfigFile,
-        /// Form of the log lines on standard error.
-        #[arg(long, env = "YORKIES_LOG_FORMAT", value_enum, default_value = "text")]
-        log_format: LogFormat,
-        /// What to log: a level, or directives such as `info,xds_server::ads=debug`.
-        #[arg(long, env = "YORKIES_LOG", default_value = "info")]
-        log: String,
+        #[command(flatten)]
+        log: LogFlags,
     },
     /// Check a configuration and every file that it names.
     Validate {
@@ -98,16 +93,26 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
         /// Variant of the xDS protocol.
-        #[arg(long, value_enum, default_value = "delta")]
+        #[arg(
+            long,
+            env = "YORKIES_BOOTSTRAP_MODE",
+            value_enum,
+            default_value = "delta"
+        )]
         mode: Mode,
         /// Node id of the proxy, for logs.
-        #[arg(long, default_value = "envoy")]
+        #[arg(long, env = "YORKIES_BOOTSTRAP_NODE", default_value = "envoy")]
         node: String,
         /// Where the proxy finds the control plane; default: `xds.advertise`, else `xds.listen`.
-        #[arg(long, value_name = "HOST:PORT")]
+        #[arg(long, env = "YORKIES_BOOTSTRAP_XDS", value_name = "HOST:PORT")]
         xds: Option<HostPort>,
         /// Where Envoy's admin interface listens.
-        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9901")]
+        #[arg(
+            long,
+            env = "YORKIES_BOOTSTRAP_ADMIN",
+            value_name = "HOST:PORT",
+            default_value = "127.0.0.1:9901"
+        )]
         admin: HostPort,
     },
 }
@@ -123,12 +128,6 @@ impl ConfigFile {
     fn load(&self) -> anyhow::Result<Config> {
         Ok(Config::load(&self.path)?)
     }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -155,13 +154,11 @@ impl Cli {
     /// Whatever kept it from that, for a person to read.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Serve {
-                config,
-                log_format,
-                log,
-            } => {
-                start_log(log_format, &log)?;
-                commands::serve(config.load()?)
+            Command::Serve { config, log: flags } => {
+                let config = config.load()?;
+                let log = flags.over(config.log.clone());
+                log::start(&log)?;
+                commands::serve(Config { log, ..config })
             }
             Command::Validate { config } => commands::validate(&config.load()?),
             Command::Owner {
@@ -202,16 +199,5 @@ impl Cli {
     }
 }
 
-fn start_log(format: LogFormat, directives: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(directives)
-        .with_context(|| format!("--log {directives:?} is not usable"))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

@@ -162,10 +162,7 @@ impl ServerUrl {
     }
 }
 
-fn authorized<B>(
-    request: ureq::RequestBuilder<B>,
-    token: Option<&str>,
-) -> ureq::RequestBuilder<B> {
+fn authorized<B>(request: ureq::RequestBuilder<B>, token: Option<&str>) -> ureq::RequestBuilder<B> {
     match token {
         Some(token) => request.header("authorization", format!("Bearer {token}")),
         None => request,

@@ -28,6 +28,7 @@ pub(crate) use status::status;
 const SAVING: Duration = Duration::from_secs(2);
 
 pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
+    tracing::info!(config = %config.without_secrets(), "Configuration");
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sharding::{
     DEFAULT_BODY_TIMEOUT_MS, DEFAULT_MAX_BODY, FilterConfig, KeyRule, Policy, Project, Sha256Hash,
     Verify,
 };
+
+use crate::redact::redact;
 
 mod admin;
 mod check;
@@ -17,6 +20,7 @@ mod cors;
 mod error;
 mod keys;
 mod listener;
+mod log;
 mod places;
 mod rebalance;
 mod registry;
@@ -26,6 +30,7 @@ pub use admin::{ADMIN_PORT, Admin, Reports};
 pub use cors::Cors;
 pub use error::ConfigError;
 pub use listener::{Listener, Tls};
+pub use log::{Log, LogFormat};
 pub use places::{Filter, Xds};
 pub use rebalance::{Drain, Rebalance};
 pub use registry::{Dns, Record, Registry};
@@ -115,6 +120,9 @@ pub struct Config {
     /// Where the control plane shows what it knows.
     #[serde(default)]
     pub admin: Admin,
+    /// What it says while it runs.
+    #[serde(default)]
+    pub log: Log,
 }
 
 impl Config {
@@ -151,6 +159,16 @@ impl Config {
             config.default_project = Some(key.map_err(refused("default_project_file"))?);
         }
         Ok(config)
+    }
+
+    /// All settings with what was left out, for people: without the hashes of
+    /// secrets. Secrets themselves are in files, which it only names.
+    #[must_use]
+    pub fn without_secrets(&self) -> Value {
+        // Cannot fail: no map here has keys that are no text.
+        let mut all = serde_json::to_value(self).unwrap_or_default();
+        redact(&mut all);
+        all
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {

@@ -84,7 +84,12 @@ mod tests {
     fn a_token_is_itself_and_no_part_of_itself() {
         let token = read("0123456789abcdef\n").unwrap();
         assert!(token.is(b"0123456789abcdef"));
-        for other in ["", "0123456789abcde", "0123456789abcdef0", "0123456789abcdeg"] {
+        for other in [
+            "",
+            "0123456789abcde",
+            "0123456789abcdef0",
+            "0123456789abcdeg",
+        ] {
             assert!(!token.is(other.as_bytes()), "{other}");
         }
         assert_eq!(format!("{token:?}"), "Token");
@@ -92,12 +97,29 @@ mod tests {
 
     #[test]
     fn a_file_without_a_usable_token_is_an_error_that_does_not_show_it() {
-        for text in ["", "\n", "too-short", "sixteen and more but with blanks", "ünsichtbar-0123456789"] {
+        for text in [
+            "",
+            "\n",
+            "too-short",
+            "sixteen and more but with blanks",
+            "ünsichtbar-0123456789",
+        ] {
             let error = read(text).unwrap_err().to_string();
-            assert!(error.ends_with("expected at least 16 visible ASCII characters"), "{error}");
-            assert!(text.trim().is_empty() || !error.contains(text.trim()), "{error}");
+            assert!(
+                error.ends_with("expected at least 16 visible ASCII characters"),
+                "{error}"
+            );
+            assert!(
+                text.trim().is_empty() || !error.contains(text.trim()),
+                "{error}"
+            );
         }
         let error = Token::read(Path::new("/nowhere/token")).unwrap_err();
-        assert!(error.to_string().starts_with("/nowhere/token: cannot be read"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("/nowhere/token: cannot be read"),
+            "{error}"
+        );
     }
 }

@@ -43,7 +43,10 @@ impl Admin {
         resource: Option<Resource>,
     ) -> Result<Owner, Refusal> {
         let current = self.board.read().current.ok_or_else(Refusal::not_ready)?;
-        let present = self.present(&current).await.ok_or_else(Refusal::not_ready)?;
+        let present = self
+            .present(&current)
+            .await
+            .ok_or_else(Refusal::not_ready)?;
         match Owner::of(&present.assignment, &key, resource) {
             Ok(owner) => Ok(Owner {
                 epoch: Some(current.epoch),

@@ -18,14 +18,19 @@ use super::Refusal;
 use crate::token::{Token, TokenError};
 
 const NOT_CONFIGURED: &str = "nothing can be changed here: admin.token_file is not configured, which names the file with the token that allows it";
-const NO_TOKEN: &str = "expected the header authorization: Bearer TOKEN, with the token of admin.token_file";
+const NO_TOKEN: &str =
+    "expected the header authorization: Bearer TOKEN, with the token of admin.token_file";
 
 /// The file with the token, if there is one.
 #[derive(Debug, Clone)]
 pub(super) struct Guard(pub(super) Option<PathBuf>);
 
 /// Lets a request pass that may change something.
-pub(super) async fn guard(State(Guard(file)): State<Guard>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State(Guard(file)): State<Guard>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Some(file) = file else {
         return Refusal::new(StatusCode::FORBIDDEN, NOT_CONFIGURED).into_response();
     };
@@ -33,7 +38,10 @@ pub(super) async fn guard(State(Guard(file)): State<Guard>, request: Request, ne
     match read {
         Ok(Ok(token)) if is_shown(&token, request.headers()) => next.run(request).await,
         Ok(Ok(_)) => {
-            warn!(path = request.uri().path(), "Change refused: no valid token");
+            warn!(
+                path = request.uri().path(),
+                "Change refused: no valid token"
+            );
             let refusal = Refusal::new(StatusCode::UNAUTHORIZED, NO_TOKEN);
             ([(WWW_AUTHENTICATE, "Bearer")], refusal).into_response()
         }

@@ -33,10 +33,7 @@ impl Refusal {
 
     /// Nothing is known yet.
     pub(super) fn not_ready() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "there was no roster yet",
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "there was no roster yet")
     }
 
     /// Something is wrong with the control plane itself.

@@ -13,6 +13,7 @@ use super::{Admin, Refusal};
 
 /// What is at one path for one method.
 pub(super) struct Route {
+    #[cfg_attr(not(test), expect(dead_code, reason = "axum has its own of it"))]
     pub(super) method: Method,
     /// As axum spells it, which is as OpenAPI does: `/v1/members/{id}`.
     pub(super) path: &'static str,
@@ -76,7 +77,9 @@ pub(super) fn router(
     };
     let router = routes.into_iter().fold(Router::new(), add);
     router
-        .fallback(async || Refusal::not_found("there is nothing at this path: docs/openapi.yaml lists all"))
+        .fallback(async || {
+            Refusal::not_found("there is nothing at this path: docs/openapi.yaml lists all")
+        })
         .method_not_allowed_fallback(async || {
             Refusal::new(
                 axum::http::StatusCode::METHOD_NOT_ALLOWED,

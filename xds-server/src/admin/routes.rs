@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Query, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use sharding::Resource;
 
-use super::route::Route;
+use super::route::{Route, changing};
 use super::{Admin, Refusal};
 use crate::api::{
     ASSIGNMENT_PATH, AssignmentStatus, MEMBERS_PATH, Members, OWNER_PATH, Owner, PLAN_PATH,
-    PROXIES_PATH, Proxies, REBALANCES_PATH, Rebalances, STATUS_PATH, Status,
+    PROXIES_PATH, PROXY_CONFIG_PATH, Proxies, ProxyConfig, REBALANCES_PATH, Rebalances,
+    STATUS_PATH, Status,
 };
 use crate::rebalance::{Planned, Proposal};
 
@@ -23,10 +24,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-/// Everything that is there. What can change something goes through
-/// [`changing`](super::route::changing).
+/// Everything that is there.
 pub(super) fn routes() -> Vec<Route> {
-    vec![
+    let questions = [
         Route::get("/healthz", async || "ok\n"),
         Route::get("/readyz", ready),
         Route::get("/metrics", metrics),
@@ -38,7 +38,10 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post(PLAN_PATH, plan),
         Route::get(REBALANCES_PATH, rebalances),
         Route::get(PROXIES_PATH, proxies),
-    ]
+        Route::get(PROXY_CONFIG_PATH, proxy_config),
+    ];
+    let commands = changing([]);
+    questions.into_iter().chain(commands).collect()
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
@@ -101,6 +104,14 @@ async fn assignment(State(admin): State<Arc<Admin>>) -> Answer<AssignmentStatus>
     Ok(Json(assignment))
 }
 
+async fn proxy_config(
+    State(admin): State<Arc<Admin>>,
+    node: Result<Path<String>, PathRejection>,
+) -> Answer<ProxyConfig> {
+    let Path(node) = node.map_err(|error| Refusal::bad_request(error.body_text()))?;
+    Ok(Json(admin.proxy_config(node).await?))
+}
+
 /// Whose owner is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,7 +142,6 @@ async fn plan(
     State(admin): State<Arc<Admin>>,
     proposal: Result<Json<Proposal>, JsonRejection>,
 ) -> Answer<Planned> {
-    let Json(proposal) =
-        proposal.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
+    let Json(proposal) = proposal.map_err(|error| Refusal::bad_request(error.body_text()))?;
     Ok(Json(admin.plan(proposal).await?))
 }

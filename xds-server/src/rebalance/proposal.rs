@@ -58,9 +58,8 @@ impl Proposal {
 
     fn change(&self, roster: Roster) -> Result<Roster, ProposalError> {
         let members = Vec::from(roster).into_iter();
-        let mut members: BTreeMap<String, Member> = members
-            .map(|member| (member.id.clone(), member))
-            .collect();
+        let mut members: BTreeMap<String, Member> =
+            members.map(|member| (member.id.clone(), member)).collect();
         for (id, address) in &self.add {
             let weight = members.get(id).map_or(1, |member| member.weight);
             members.insert(id.clone(), Member::new(id, *address, weight));
@@ -95,9 +94,13 @@ mod tests {
 
     fn apply(json: &str) -> Result<Vec<(String, u32)>, String> {
         let proposal: Proposal = serde_json::from_str(json).unwrap();
-        let after = proposal.apply(&before()).map_err(|error| error.to_string())?;
+        let after = proposal
+            .apply(&before())
+            .map_err(|error| error.to_string())?;
         let members = after.roster().members().iter();
-        Ok(members.map(|member| (member.id.clone(), member.weight)).collect())
+        Ok(members
+            .map(|member| (member.id.clone(), member.weight))
+            .collect())
     }
 
     #[test]
@@ -106,7 +109,11 @@ mod tests {
         let expected = [("a".to_owned(), 3), ("c".to_owned(), 5)];
         assert_eq!(apply(json), Ok(expected.into()));
         let moved = r#"{"add": {"a": "127.0.0.1:9"}}"#;
-        assert_eq!(apply(moved).unwrap()[0], ("a".to_owned(), 3), "an address is no weight");
+        assert_eq!(
+            apply(moved).unwrap()[0],
+            ("a".to_owned(), 3),
+            "an address is no weight"
+        );
         let others = r#"{"members": [{"id": "x", "address": "127.0.0.1:4", "weight": 1}]}"#;
         assert_eq!(apply(others), Ok([("x".to_owned(), 1)].into()));
     }
@@ -115,10 +122,16 @@ mod tests {
     fn what_cannot_be_is_refused_with_its_reason() {
         for (json, reason) in [
             (r#"{"remove": ["x"]}"#, "remove x: there is no such member"),
-            (r#"{"weight": {"x": 1}}"#, "weight x: there is no such member"),
+            (
+                r#"{"weight": {"x": 1}}"#,
+                "weight x: there is no such member",
+            ),
             (r#"{"remove": ["a", "b"]}"#, "no member would be left"),
             (r#"{"weight": {"a": 0}}"#, "\"a\" has weight 0"),
-            (r#"{"add": {"c": "127.0.0.1:1"}}"#, "127.0.0.1:1 is given to both"),
+            (
+                r#"{"add": {"c": "127.0.0.1:1"}}"#,
+                "127.0.0.1:1 is given to both",
+            ),
         ] {
             let error = apply(json).unwrap_err();
             assert!(error.contains(reason), "{error}");
