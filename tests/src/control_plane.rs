@@ -152,7 +152,8 @@ impl ControlPlane {
         Ok(value.with_context(|| format!("no {name}"))?.parse()?)
     }
 
-    async fn admin(&self, path: &str) -> Result<Value> {
+    /// What its admin interface says at that path.
+    pub async fn admin(&self, path: &str) -> Result<Value> {
         Ok(serde_json::from_slice(&self.get(path).await?.body)?)
     }
 
@@ -200,6 +201,12 @@ impl ControlPlane {
     /// Like [`ControlPlane::restart`], with keys spread in another way from then on.
     pub async fn restart_with(&mut self, policy: Policy) -> Result<()> {
         self.settings.policy = policy;
+        self.restart().await
+    }
+
+    /// Like [`ControlPlane::restart`], configured otherwise from then on.
+    pub async fn reconfigure(&mut self, settings: Settings) -> Result<()> {
+        self.settings = settings;
         self.restart().await
     }
 

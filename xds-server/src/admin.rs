@@ -6,7 +6,7 @@
 //! | `/healthz` | 200 while the process works |
 //! | `/readyz` | 200 once proxies are served: the xDS port listens and there was a roster; 503 before |
 //! | `/metrics` | metrics as below, in the text format of OpenMetrics |
-//! | `/v1/...` | JSON, see [`crate::api`]; `docs/openapi.yaml` describes every path, also at `/v1/openapi.yaml` |
+//! | `/v1/...` | JSON, see [`crate::api`]; `xds-server/openapi.yaml` describes every path, also at `/v1/openapi.yaml` |
 //!
 //! | metric | |
 //! |---|---|

@@ -1,5 +1,5 @@
 //! What the admin interface says, as JSON; the same types read it again in the
-//! commands that ask a running server. `docs/openapi.yaml` describes them for
+//! commands that ask a running server. `xds-server/openapi.yaml` describes them for
 //! others.
 
 use serde::{Deserialize, Serialize};

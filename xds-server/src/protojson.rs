@@ -65,9 +65,13 @@ fn redact_configuration(json: &mut Value) {
         at = inner;
     }
     let text = at.as_str().unwrap_or_default();
-    if let Ok(mut configuration) = serde_json::from_str::<Value>(text) {
-        redact(&mut configuration);
-        *at = configuration.to_string().into();
+    let Ok(configuration) = serde_json::from_str::<Value>(text) else {
+        return;
+    };
+    let mut redacted = configuration.clone();
+    redact(&mut redacted);
+    if redacted != configuration {
+        *at = redacted.to_string().into();
     }
 }
 

@@ -52,7 +52,7 @@ impl Admin {
                 epoch: Some(current.epoch),
                 ..owner
             }),
-            Err(error @ OwnerError::Key { .. }) => Err(Refusal::bad_request(error)),
+            Err(error @ OwnerError::Key(_)) => Err(Refusal::bad_request(error)),
             Err(OwnerError::NoMembers) => Err(Refusal::not_ready()),
         }
     }

@@ -78,12 +78,12 @@ pub(super) fn router(
     let router = routes.into_iter().fold(Router::new(), add);
     router
         .fallback(async || {
-            Refusal::not_found("there is nothing at this path: docs/openapi.yaml lists all")
+            Refusal::not_found("there is nothing at this path: /v1/openapi.yaml lists all")
         })
         .method_not_allowed_fallback(async || {
             Refusal::new(
                 axum::http::StatusCode::METHOD_NOT_ALLOWED,
-                "not this method: docs/openapi.yaml lists all",
+                "not this method: /v1/openapi.yaml lists all",
             )
         })
         .with_state(admin)

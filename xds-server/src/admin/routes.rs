@@ -58,7 +58,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
 }
 
 async fn document() -> Response {
-    let text = include_str!("../../../docs/openapi.yaml");
+    let text = include_str!("../../openapi.yaml");
     ([(CONTENT_TYPE, "application/yaml")], text).into_response()
 }
 

@@ -31,13 +31,8 @@ pub struct Owner {
 #[non_exhaustive]
 pub enum OwnerError {
     /// The filter would refuse it.
-    #[error("key {key:?} is not usable: {reason}")]
-    Key {
-        /// The key.
-        key: String,
-        /// What is wrong with it.
-        reason: KeyError,
-    },
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The roster is empty.
     #[error("there are no members")]
     NoMembers,
@@ -56,12 +51,7 @@ impl Owner {
     ) -> Result<Self, OwnerError> {
         let canonical = match resource {
             None => key.to_owned(),
-            Some(resource) => ShardKey::from_header(key.as_bytes(), resource)
-                .map_err(|reason| OwnerError::Key {
-                    key: key.to_owned(),
-                    reason,
-                })?
-                .to_string(),
+            Some(resource) => ShardKey::from_header(key.as_bytes(), resource)?.to_string(),
         };
         let owner = assignment
             .owner(canonical.as_bytes())

@@ -1,4 +1,4 @@
-//! `docs/openapi.yaml` says what the server does: the same paths and methods,
+//! `openapi.yaml` says what the server does: the same paths and methods,
 //! and every status that it names was got, with a body of its schema.
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ struct Document(Value);
 
 impl Document {
     fn read() -> Self {
-        Self(serde_saphyr::from_str(include_str!("../../../../docs/openapi.yaml")).unwrap())
+        Self(serde_saphyr::from_str(include_str!("../../../openapi.yaml")).unwrap())
     }
 
     fn operations(&self) -> impl Iterator<Item = (Operation, &Value)> {

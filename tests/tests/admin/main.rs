@@ -1,6 +1,8 @@
 //! What a running control plane tells of itself: to probes, to Prometheus, and
 //! to the commands that ask it.
 
+mod proxies;
+
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
