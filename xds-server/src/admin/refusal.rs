@@ -13,6 +13,7 @@ pub(super) struct Refusal {
     error: String,
 }
 
+#[allow(clippy::needless_pass_by_value)] // so that `map_err` can hand errors on
 impl Refusal {
     pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
         Self {

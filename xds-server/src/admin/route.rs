@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::handler::Handler;
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Router, middleware};
 
@@ -15,7 +15,7 @@ use super::{Admin, Refusal};
 pub(super) struct Route {
     #[cfg_attr(not(test), expect(dead_code, reason = "axum has its own of it"))]
     pub(super) method: Method,
-    /// As axum spells it, which is as OpenAPI does: `/v1/members/{id}`.
+    /// As axum spells it, which is as `OpenAPI` does: `/v1/members/{id}`.
     pub(super) path: &'static str,
     /// Whether it can change something, and so needs the token.
     pub(super) changes: bool,
@@ -66,25 +66,20 @@ pub(super) fn router(
     guarded_by: Guard,
     admin: Arc<Admin>,
 ) -> Router {
-    let behind = middleware::from_fn_with_state(guarded_by, guard);
-    let add = |router: Router<Arc<Admin>>, route: Route| {
+    let guard = middleware::from_fn_with_state(guarded_by, guard);
+    let mut all = Router::new();
+    for route in routes {
         let handler = if route.changes {
-            route.handler.route_layer(behind.clone())
+            route.handler.route_layer(guard.clone())
         } else {
             route.handler
         };
-        router.route(route.path, handler)
-    };
-    let router = routes.into_iter().fold(Router::new(), add);
-    router
-        .fallback(async || {
-            Refusal::not_found("there is nothing at this path: /v1/openapi.yaml lists all")
-        })
+        all = all.route(route.path, handler);
+    }
+    all.fallback(async || Refusal::not_found("there is nothing here: /v1/openapi.yaml lists all"))
         .method_not_allowed_fallback(async || {
-            Refusal::new(
-                axum::http::StatusCode::METHOD_NOT_ALLOWED,
-                "not this method: /v1/openapi.yaml lists all",
-            )
+            let text = "not by this method: /v1/openapi.yaml lists all";
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text)
         })
         .with_state(admin)
 }

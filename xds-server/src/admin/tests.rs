@@ -6,7 +6,6 @@ mod scene;
 
 use crate::api::Status;
 
-use super::*;
 use scene::Scene;
 
 /// The names that a scrape has, without the suffixes of histograms.

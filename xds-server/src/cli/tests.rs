@@ -1,6 +1,6 @@
 //! Flags have their names in the environment and in the configuration.
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory, Parser};
 use serde_json::Value;
 
 use super::Cli;

@@ -107,9 +107,12 @@ impl ProxyState {
         if !self.has_seen(snapshot) {
             let had_another = self.seen.replace(Arc::clone(snapshot)).is_some();
             self.covered = [false; KINDS];
-            self.changes = self.asked.map(|asked| match asked && had_another {
-                true => Change::Unknown,
-                false => Change::None,
+            self.changes = self.asked.map(|asked| {
+                if asked && had_another {
+                    Change::Unknown
+                } else {
+                    Change::None
+                }
             });
         }
         self.is_back |= holding.is_back();

@@ -1,10 +1,10 @@
 //! Who may change something.
 
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{Method, Request};
 
@@ -16,7 +16,7 @@ const TOKEN: &str = "0123456789abcdef";
 /// How often something was changed.
 static CHANGES: AtomicU32 = AtomicU32::new(0);
 
-async fn change(State(_): State<std::sync::Arc<crate::admin::Admin>>) -> String {
+async fn change() -> String {
     CHANGES.fetch_add(1, Ordering::Relaxed).to_string()
 }
 
@@ -25,10 +25,10 @@ async fn ask(scene: &Scene, shown: &[&str]) -> Reply {
     for shown in shown {
         request = request.header(AUTHORIZATION, *shown);
     }
-    let routes = changing([Route::post("/v1/dummy", change)]);
-    let admin = std::sync::Arc::clone(&scene.admin);
-    let router = router(routes, admin.guard.clone(), admin);
-    reply(router, request.body(Body::empty()).unwrap()).await
+    let admin = Arc::clone(&scene.admin);
+    let commands = changing([Route::post("/v1/dummy", change)]);
+    let served = router(commands, admin.guard.clone(), admin);
+    reply(served, request.body(Body::empty()).unwrap()).await
 }
 
 #[tokio::test]
