@@ -142,7 +142,7 @@ impl<'a> Holding<'a> {
             (name, version, reached)
         });
         let mut all: Vec<_> = accepted.chain(others).collect();
-        all.sort_unstable();
+        all.sort_unstable_by_key(|&(name, version, reached)| (name, reached, version));
         all
     }
 
