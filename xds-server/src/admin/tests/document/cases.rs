@@ -17,7 +17,7 @@ pub(super) const fn get(path: &'static str, uri: &'static str, status: u16) -> C
     }
 }
 
-pub(super) const fn plan(message: &'static str, status: u16) -> Case {
+const fn plan(message: &'static str, status: u16) -> Case {
     Case {
         path: "/v1/plan",
         uri: "/v1/plan",
