@@ -63,6 +63,10 @@ mod tests {
     use super::*;
 
     fn check(state_file: &str) -> Result<(), String> {
+        check_with(&format!("state_file: {state_file}"))
+    }
+
+    fn check_with(setting: &str) -> Result<(), String> {
         let folder = tempfile::tempdir().unwrap();
         fs::write(
             folder.path().join("f.wasm"),
@@ -71,12 +75,12 @@ mod tests {
         .unwrap();
         fs::write(folder.path().join("m.yaml"), "members: []").unwrap();
         let path = folder.path().join("yorkies.yaml");
-        let text = format!(
-            "registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\nstate_file: {state_file}\n"
-        );
+        let text = format!("registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\n{setting}\n");
         fs::write(&path, text).unwrap();
         let config = Config::load(&path).unwrap();
-        files(&config).map(drop).map_err(|error| error.to_string())
+        files(&config)
+            .map(drop)
+            .map_err(|error| format!("{error:#}"))
     }
 
     #[test]
@@ -91,6 +95,18 @@ mod tests {
             let error = check(state_file).unwrap_err();
             assert!(error.starts_with("state_file "), "{error}");
             assert!(error.ends_with(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_token_file_has_a_token_from_the_start() {
+        for (file, message) in [
+            ("m.yaml", "m.yaml: is no token"),
+            ("nowhere", "nowhere: cannot be read"),
+        ] {
+            let error = check_with(&format!("admin: {{token_file: {file}}}")).unwrap_err();
+            assert!(error.starts_with("admin.token_file: "), "{error}");
+            assert!(error.contains(message), "{error}");
         }
     }
 }
