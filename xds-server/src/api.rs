@@ -107,8 +107,8 @@ pub struct StreamStatus {
     pub current: bool,
     /// Versions that it accepted last, by type.
     pub acked: BTreeMap<String, String>,
-    /// What it refused last.
-    pub nack: Option<NackStatus>,
+    /// What it refused last of each type.
+    pub nacks: Vec<NackStatus>,
 }
 
 /// A response that a proxy refused.
@@ -120,7 +120,10 @@ pub struct NackStatus {
     pub version: String,
     /// What the proxy said.
     pub reason: String,
-    /// Whether it has accepted another response of that type since.
+    /// How many responses of the type it has refused since it last had none
+    /// refused.
+    pub times: u64,
+    /// Whether it has accepted, since, all that it was sent in place of it.
     pub mended: bool,
 }
 

@@ -5,7 +5,9 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::screen::{percent, plain, table, time};
-use crate::api::{ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, VmPhase};
+use crate::api::{
+    NackStatus, ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, VmPhase,
+};
 use crate::client::{ClientError, ServerUrl};
 use crate::rebalance::machine::Stage;
 use crate::rebalance::{Behind, Change, Outcome, Record};
@@ -164,13 +166,9 @@ fn unreported(status: &Status) -> &'static str {
 fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> {
     let update = match stream {
         None => "not connected".to_owned(),
-        Some(stream) => match &stream.nack {
-            Some(nack) if !nack.mended => {
-                format!("rejected {}: {}", plain(&nack.kind), plain(&nack.reason))
-            }
-            _ if stream.current => "accepted".to_owned(),
-            _ => "behind".to_owned(),
-        },
+        Some(stream) if stream.nacks.iter().any(|nack| !nack.mended) => rejected(&stream.nacks),
+        Some(stream) if stream.current => "accepted".to_owned(),
+        Some(_) => "behind".to_owned(),
     };
     vec![
         plain(&proxy.node),
@@ -178,6 +176,19 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> 
         stream.map_or_else(String::new, |stream| stream.mode.clone()),
         update,
     ]
+}
+
+fn rejected(nacks: &[NackStatus]) -> String {
+    let present = nacks.iter().filter(|nack| !nack.mended);
+    let texts = present.map(|nack| {
+        let times = match nack.times {
+            ..=1 => String::new(),
+            times => format!(" ({times} times)"),
+        };
+        let [kind, version, reason] = [&nack.kind, &nack.version, &nack.reason].map(|t| plain(t));
+        format!("rejected {kind} {version}{times}: {reason}")
+    });
+    texts.collect::<Vec<_>>().join("; ")
 }
 
 /// What the VMs of a proxy report together; of their epochs the lowest, unless

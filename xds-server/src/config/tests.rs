@@ -389,3 +389,26 @@ fn a_bad_source_of_members_is_named_with_its_reason() {
         assert!(!error.contains('\n'), "{error}");
     }
 }
+
+#[test]
+fn grpc_clients_need_a_ring_that_they_can_build() {
+    let with = |policy: &str, target: &str| {
+        let clients = format!("grpc_clients: {{target: '{target}'}}");
+        parse(&format!("{LEAST}policy: {policy}\n{clients}\n"))
+    };
+    let config = with("ring_hash:1024:4096", "direct").unwrap();
+    assert_eq!(config.grpc_clients.unwrap().target, "direct");
+    for policy in [
+        "maglev",
+        "ring_hash",
+        "ring_hash:1:4097",
+        "ring_hash:1:9:murmur2",
+    ] {
+        let error = with(policy, "direct").unwrap_err();
+        assert!(error.contains("such as ring_hash:1024:4096"), "{error}");
+    }
+    for target in ["", "a b", "yorkies"] {
+        let error = with("ring_hash:1024:4096", target).unwrap_err();
+        assert!(error.contains("grpc_clients.target"), "{error}");
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Fleet;
-use super::proxy::{Nack, ProxyState};
+use super::proxy::ProxyState;
 use crate::ads::{Holding, LogOnly, Proxy, ProxyObserver, StreamId};
 use crate::snapshot::{ResourceType, Snapshot};
 
@@ -35,12 +35,7 @@ impl ProxyObserver for Fleet {
         let mut state = self.lock();
         state.nacks[kind as usize] += 1;
         if let Some(proxy) = state.proxies.get_mut(&stream) {
-            proxy.nack = Some(Nack {
-                kind,
-                version: version.to_owned(),
-                reason: reason.to_owned(),
-                is_mended: false,
-            });
+            proxy.nacked(kind, version, reason);
         }
     }
 

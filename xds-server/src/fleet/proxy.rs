@@ -34,16 +34,18 @@ pub(super) struct ProxyState {
     covered: [bool; KINDS],
     /// Versions of the responses that it accepted last.
     pub(super) acked: [Option<Arc<str>>; KINDS],
-    pub(super) nack: Option<Nack>,
+    /// By type.
+    pub(super) nacks: [Option<Nack>; KINDS],
 }
 
-/// The last response that a proxy refused.
+/// The last response of a type that a proxy refused.
 #[derive(Debug, Clone)]
 pub(super) struct Nack {
-    pub(super) kind: ResourceType,
     pub(super) version: String,
     pub(super) reason: String,
-    /// Whether it has accepted another of that type since.
+    /// How many it has refused since there was nothing refused.
+    pub(super) times: u64,
+    /// Whether it has accepted, since, all that it was sent in place of it.
     pub(super) is_mended: bool,
 }
 
@@ -58,7 +60,7 @@ impl ProxyState {
             asked: [false; KINDS],
             covered: [false; KINDS],
             acked: Default::default(),
-            nack: None,
+            nacks: Default::default(),
         }
     }
 
@@ -83,6 +85,9 @@ impl ProxyState {
             self.covered = [false; KINDS];
         }
         self.is_back |= holding.is_back();
+        if let Some(nack) = &mut self.nacks[kind as usize] {
+            nack.is_mended = !holding.is_refusing();
+        }
         let covers = holding.covers(kind, snapshot);
         let asked = std::mem::replace(&mut self.asked[kind as usize], true);
         let covered = std::mem::replace(&mut self.covered[kind as usize], covers);
@@ -91,9 +96,18 @@ impl ProxyState {
 
     pub(super) fn acked(&mut self, kind: ResourceType, version: &str) {
         self.acked[kind as usize] = Some(version.into());
-        if let Some(nack) = &mut self.nack {
-            nack.is_mended |= nack.kind == kind;
-        }
+    }
+
+    pub(super) fn nacked(&mut self, kind: ResourceType, version: &str, reason: &str) {
+        let nack = &mut self.nacks[kind as usize];
+        let before = nack.as_ref().filter(|before| !before.is_mended);
+        let times = before.map_or(0, |before| before.times) + 1;
+        *nack = Some(Nack {
+            version: version.to_owned(),
+            reason: reason.to_owned(),
+            times,
+            is_mended: false,
+        });
     }
 
     /// Whether it routes by `snapshot`: it has accepted cluster, endpoints and

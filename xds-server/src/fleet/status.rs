@@ -47,6 +47,16 @@ fn stream_status(state: &ProxyState) -> StreamStatus {
         let version = state.acked[kind as usize].as_deref()?;
         Some((kind.name().to_owned(), version.to_owned()))
     });
+    let nacks = ResourceType::ALL.into_iter().filter_map(|kind| {
+        let nack = state.nacks[kind as usize].as_ref()?;
+        Some(NackStatus {
+            kind: kind.name().to_owned(),
+            version: nack.version.clone(),
+            reason: nack.reason.clone(),
+            times: nack.times,
+            mended: nack.is_mended,
+        })
+    });
     StreamStatus {
         id: String::new(),
         address: state.proxy.address,
@@ -54,12 +64,7 @@ fn stream_status(state: &ProxyState) -> StreamStatus {
         mode: state.proxy.mode.name().to_owned(),
         current: false,
         acked: acked.collect(),
-        nack: state.nack.as_ref().map(|nack| NackStatus {
-            kind: nack.kind.name().to_owned(),
-            version: nack.version.clone(),
-            reason: nack.reason.clone(),
-            mended: nack.is_mended,
-        }),
+        nacks: nacks.collect(),
     }
 }
 

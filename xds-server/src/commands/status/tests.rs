@@ -50,7 +50,7 @@ fn stream(current: bool) -> StreamStatus {
         mode: "delta".to_owned(),
         current,
         acked: BTreeMap::new(),
-        nack: None,
+        nacks: Vec::new(),
     }
 }
 
@@ -107,10 +107,11 @@ fn what_is_wrong_is_said() {
         kind: "ecds".to_owned(),
         version: "x".to_owned(),
         reason: "no\nmodule".to_owned(),
+        times: 3,
         mended: false,
     };
     status.proxies[0].streams.push(StreamStatus {
-        nack: Some(nack),
+        nacks: vec![nack],
         ..stream(false)
     });
     status.proxies[0].vms[0].phase = VmPhase::Stopped;
@@ -130,7 +131,7 @@ fn what_is_wrong_is_said() {
     status.unreported = true;
     let text = screen(&status, 22_500);
     for part in [
-        "rejected ecds: no module",
+        "rejected ecds x (3 times): no module",
         "STOPPED: predictions are wrong",
         "not connected",
         "no VM reports: releases rest on accepted updates alone",
