@@ -2,11 +2,12 @@ use super::*;
 use crate::ads::message::ErrorDetail;
 use crate::ads::progress::Verdict;
 use crate::ads::session::Session as _;
-use crate::ads::support::{
-    CDS, ECDS, EDS, LDS, Named, RDS, proxy, snapshot, snapshot_of_variable, strings,
-};
-use crate::snapshot::{Audience, Resource};
+use crate::ads::support::{CDS, ECDS, EDS, LDS, Named, RDS, snapshot, strings};
 use prost::Message;
+
+mod audience;
+mod back_off;
+mod updates;
 
 fn session() -> Session {
     Session::new(StreamId(7), "replica-1", None)
@@ -478,94 +479,4 @@ fn what_is_asked_for_again_is_not_confirmed_until_it_is_accepted_again() {
     assert_eq!(session.progress(EDS).confirmed.len(), 0);
     session.on_request(ack(&again), &now);
     assert_eq!(session.progress(EDS).confirmed.len(), 1);
-}
-
-#[test]
-fn what_was_refused_is_sent_again_after_a_pause_until_it_is_accepted() {
-    let now = snapshot(&[(CDS, "a", "1"), (CDS, "b", "1")]);
-    let mut session = session();
-    let both = only(session.on_request(ask(CDS, &[], &[]), &now).responses);
-    let one = only(session.on_request(nack(&both), &now).responses);
-    let other = only(session.on_request(nack(&one), &now).responses);
-    assert_eq!(session.progress(CDS).pause().unwrap().as_secs(), 5);
-    session.on_request(ack(&other), &now);
-    for pause in [5, 10, 20] {
-        assert_eq!(session.progress(CDS).pause().unwrap().as_secs(), pause);
-        let again = only(session.on_back_off(CDS, &now));
-        assert_eq!(told(std::slice::from_ref(&again)), [texts(CDS, &["1"])]);
-        assert_eq!(
-            told(&session.on_back_off(CDS, &now)),
-            [],
-            "not answered yet"
-        );
-        session.on_request(nack(&again), &now);
-    }
-    let again = only(session.on_back_off(CDS, &now));
-    session.on_request(ack(&again), &now);
-    assert_eq!(session.progress(CDS).pause(), None);
-    assert_eq!(told(&session.on_back_off(CDS, &now)), []);
-}
-
-#[test]
-fn what_is_for_those_who_name_it_is_not_part_of_everything() {
-    let hidden = Resource::new("hidden", "hidden".as_bytes()).for_audience(Audience::ByName);
-    let open = Resource::new("open", "open".as_bytes());
-    let now = Arc::new(Snapshot::new([(LDS, hidden), (LDS, open)]));
-    for all in [&[][..], &["*"]] {
-        let mut session = session();
-        assert_eq!(
-            tell(&mut session, ask(LDS, all, &[]), &now),
-            [texts(LDS, &["open"])]
-        );
-        let told_now = tell(&mut session, ask(LDS, &["hidden"], &[]), &now);
-        assert_eq!(told_now, [texts(LDS, &["hidden"])]);
-        let told_now = tell(&mut session, ask(LDS, &[], &["hidden"]), &now);
-        assert_eq!(told_now, [texts(LDS, &["-hidden"])]);
-    }
-}
-
-#[test]
-fn an_extension_never_comes_in_bytes_that_were_refused() {
-    let now = snapshot_of_variable(&[(ECDS, "f", "1")]);
-    let mut seen = std::collections::BTreeSet::new();
-    for salt in [7 << 32, 9 << 32] {
-        let mut session = session();
-        session.introduce(&proxy("p"), salt);
-        let mut latest = only(session.on_request(ask(ECDS, &["f"], &[]), &now).responses);
-        for _ in 0..3 {
-            assert!(seen.insert(latest.resources[0].clone()), "sent before");
-            session.on_request(nack(&latest), &now);
-            latest = only(session.on_back_off(ECDS, &now));
-        }
-        assert!(seen.insert(latest.resources[0].clone()), "sent before");
-        session.on_request(nack(&latest), &now);
-        let back = only(session.on_request(ask(ECDS, &["f"], &[]), &now).responses);
-        assert!(seen.insert(back.resources[0].clone()), "sent before");
-    }
-}
-
-#[test]
-fn a_proxy_that_goes_over_to_another_replica_is_sent_the_difference_only() {
-    let one = snapshot(&[(CDS, "a", "1"), (CDS, "b", "1")]);
-    let same = snapshot(&[(CDS, "b", "1"), (CDS, "a", "1")]);
-    let both = || again(CDS, &[], &["a", "b"], &one);
-    assert_eq!(tell(&mut session(), both(), &same), [], "they agree");
-    // One that is behind, and comes to know the same.
-    let behind = snapshot(&[(CDS, "a", "0"), (CDS, "b", "1")]);
-    let mut other = session();
-    assert_eq!(tell(&mut other, both(), &behind), [texts(CDS, &["0"])]);
-    assert_eq!(told(&other.on_snapshot(&same)), [texts(CDS, &["1"])]);
-}
-
-#[test]
-fn two_quick_changes_arrive_as_the_second() {
-    let mut session = session();
-    tell(
-        &mut session,
-        ask(ECDS, &["f"], &[]),
-        &snapshot(&[(ECDS, "f", "1")]),
-    );
-    // The one with "2" was replaced before the stream had a look.
-    let told = told(&session.on_snapshot(&snapshot(&[(ECDS, "f", "3")])));
-    assert_eq!(told, [texts(ECDS, &["3"])]);
 }
