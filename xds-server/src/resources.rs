@@ -56,11 +56,11 @@ pub fn snapshot(config: &Config, module: &Module, assigned: &FilterConfig) -> Sn
             ResourceType::Endpoints,
             resource(&config.cluster, &endpoints::endpoints(assigned)),
         ),
-        extension::resource(FILTER, module, assigned.clone()),
+        extension::resource(FILTER, module, assigned),
         extension::resource(
             INTERNAL_FILTER,
             module,
-            FilterConfig {
+            &FilterConfig {
                 internal: true,
                 ..assigned.clone()
             },

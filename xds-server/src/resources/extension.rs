@@ -22,7 +22,7 @@ const RUNTIME: &str = "envoy.wasm.runtime.v8";
 pub(super) fn resource(
     name: &'static str,
     module: &Module,
-    assigned: FilterConfig,
+    assigned: &FilterConfig,
 ) -> (ResourceType, Resource) {
     // Neither a map with odd keys nor a failing writer is involved, so this cannot fail; were it
     // to, the filter would refuse the empty text and keep its last good state.
