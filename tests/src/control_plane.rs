@@ -36,6 +36,8 @@ pub struct Settings {
     pub tls: Option<[PathBuf; 2]>,
     /// Where members come from, as it stands in the file.
     pub registry: String,
+    /// Where proxies have the filter's module, if that is not where it is.
+    pub module_on_proxy: Option<PathBuf>,
     /// Further settings, as they stand in the file.
     pub more: &'static str,
 }
@@ -48,6 +50,7 @@ impl Default for Settings {
             listener: true,
             tls: None,
             registry: "{ file: members.yaml }".to_owned(),
+            module_on_proxy: None,
             more: "",
         }
     }
@@ -262,6 +265,7 @@ impl ControlPlane {
             listener,
             tls,
             registry,
+            module_on_proxy,
             more,
         } = &self.settings;
         let tls = tls.as_ref().map_or_else(String::new, |[chain, key]| {
@@ -273,6 +277,9 @@ impl ControlPlane {
         } else {
             String::new()
         };
+        let on_proxy = module_on_proxy.as_ref().map_or_else(String::new, |path| {
+            format!(", module_on_proxy: \"{}\"", path.display())
+        });
         let text = format!(
             "xds: {{ listen: \"{}\" }}\n\
              admin: {{ listen: \"127.0.0.1:0\" }}\n\
@@ -281,7 +288,7 @@ impl ControlPlane {
              registry: {registry}\n\
              {listener}\
              upstream: {{ protocol: {upstream} }}\n\
-             filter: {{ module: \"{}\" }}\n\
+             filter: {{ module: \"{}\"{on_proxy} }}\n\
              {more}",
             self.address,
             filter_module()?.display(),

@@ -1,4 +1,4 @@
-//! Python's gRPC client as a process.
+//! gRPC clients as processes: Python's, and that of Node.js.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,8 +8,10 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine};
+use document_server::sdk;
 use serde::Deserialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use sharding::xxh64;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -18,13 +20,38 @@ use tokio::time::timeout;
 use crate::artifacts::target_folder;
 use crate::patience;
 
-/// `grpcio`, the gRPC of Python, on one connection. It knows no service:
-/// messages are bytes. Killed on drop.
+/// Whose gRPC it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrpcLibrary {
+    /// `grpcio`, of Python: gRPC's C core.
+    Grpcio,
+    /// `@grpc/grpc-js`, of Node.js.
+    GrpcJs,
+}
+
+/// A gRPC library on one channel. It knows no service: messages are bytes.
+/// Killed on drop.
 #[derive(Debug)]
 pub struct GrpcClient {
     stdin: ChildStdin,
     replies: Lines<BufReader<ChildStdout>>,
     _process: Child,
+}
+
+/// A resource that a client has over xDS, or waits for (CSDS).
+#[derive(Debug, Deserialize)]
+pub struct XdsResource {
+    /// Its type URL.
+    pub type_url: String,
+    /// Its name.
+    pub name: String,
+    /// What the client thinks of it: `ACKED`, `NACKED`, `REQUESTED`,
+    /// `DOES_NOT_EXIST`.
+    pub status: String,
+    /// Version of what it uses; may be empty.
+    pub version: String,
+    /// Why it refused the newest; empty when it did not.
+    pub error: String,
 }
 
 /// What came of a call, as the client understands it.
@@ -51,17 +78,50 @@ impl GrpcReply {
 }
 
 impl GrpcClient {
-    /// Starts the client, which connects with its first call.
+    /// Starts Python's client, which connects with its first call.
     pub async fn start(server: SocketAddr) -> Result<Self> {
-        let mut command = Command::new("python3");
+        let mut command = GrpcLibrary::Grpcio.command().await?;
+        command.arg(server.to_string());
+        Self::spawn(command)
+    }
+
+    /// Starts a client that asks the control plane who is behind `xds:///` and
+    /// that name, and goes there by itself. Python's knows members by their hash
+    /// keys, that of Node.js by their addresses.
+    pub async fn proxyless(
+        library: GrpcLibrary,
+        control_plane: SocketAddr,
+        target: &str,
+    ) -> Result<Self> {
+        let bootstrap = json!({
+            "xds_servers": [{
+                "server_uri": control_plane.to_string(),
+                "channel_creds": [{ "type": "insecure" }],
+                "server_features": ["xds_v3"],
+            }],
+            "node": {
+                "id": format!("{library:?}"),
+                "cluster": "tests",
+                "locality": {},
+                "metadata": { "reads_hash_key": library == GrpcLibrary::Grpcio },
+            },
+        });
+        let mut command = library.command().await?;
         command
-            .arg(clients().join("grpc_client.py"))
-            .arg(server.to_string())
-            .env("PYTHONPATH", packages().await?)
+            .arg(format!("xds:///{target}"))
+            .env("GRPC_XDS_BOOTSTRAP_CONFIG", bootstrap.to_string())
+            // Without it gRPC's C core, up to 1.85 at least, knows no hash keys.
+            .env("GRPC_XDS_ENDPOINT_HASH_KEY_BACKWARD_COMPAT", "false");
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Result<Self> {
+        command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
-        let mut process = command.spawn().context("python3 does not start")?;
+        let spawned = command.spawn();
+        let mut process = spawned.with_context(|| format!("{command:?} does not start"))?;
         let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
         Ok(Self {
             stdin: stdin.context("no input")?,
@@ -101,10 +161,41 @@ impl GrpcClient {
         let message = BASE64_STANDARD.encode(message);
         let call =
             json!({"path": path, "stream": stream, "metadata": metadata, "message": message});
-        self.stdin.write_all(format!("{call}\n").as_bytes()).await?;
+        self.ask(&call).await
+    }
+
+    /// What it has over xDS, by its own word. Only Python's client tells.
+    pub async fn xds(&mut self) -> Result<Vec<XdsResource>> {
+        self.ask(&json!({"xds": true})).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&mut self, question: &Value) -> Result<T> {
+        let line = format!("{question}\n");
+        self.stdin.write_all(line.as_bytes()).await?;
         let reply = timeout(patience(), self.replies.next_line());
-        let reply = reply.await.context("grpcio does not reply")??;
-        Ok(serde_json::from_str(&reply.context("grpcio has ended")?)?)
+        let reply = reply.await.context("the client does not reply")??;
+        Ok(serde_json::from_str(
+            &reply.context("the client has ended")?,
+        )?)
+    }
+}
+
+impl GrpcLibrary {
+    /// Its client, which takes the target for an argument.
+    async fn command(self) -> Result<Command> {
+        let (program, script) = match self {
+            Self::Grpcio => ("python3", "grpc_client.py"),
+            Self::GrpcJs => ("node", "grpc_client.js"),
+        };
+        let mut command = Command::new(program);
+        command.arg(clients().join(script));
+        match self {
+            Self::Grpcio => {
+                command.env("PYTHONPATH", packages().await?);
+            }
+            Self::GrpcJs => sdk::install_packages(&clients()).await?,
+        }
+        Ok(command)
     }
 }
 

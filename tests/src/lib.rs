@@ -57,7 +57,7 @@ pub use environment::TestEnvironment;
 pub use envoy::{Admin, Envoy, Memory, Mode, run_envoy};
 pub use figures::Figures;
 pub use files::Files;
-pub use grpc_client::{GrpcClient, GrpcReply};
+pub use grpc_client::{GrpcClient, GrpcLibrary, GrpcReply, XdsResource};
 pub use log::LogLine;
 pub use markdown::{anchors, links};
 pub use member::{Arrival, Member, STAY_OPEN, STAY_SILENT};

@@ -24,8 +24,20 @@ pub fn comparable_dump(dump: &Value) -> Value {
         lists.for_each(|(_, resources)| sort(resources));
     }
     let mut sections = Value::Array(sections);
+    trim(&mut sections);
     sort(&mut sections);
     sections
+}
+
+/// Removes blanks at the end of texts: of a filter's configuration they tell
+/// one stream's from another's.
+fn trim(value: &mut Value) {
+    match value {
+        Value::Object(object) => object.values_mut().for_each(trim),
+        Value::Array(array) => array.iter_mut().for_each(trim),
+        Value::String(text) => text.truncate(text.trim_end().len()),
+        _ => {}
+    }
 }
 
 /// The hosts of all clusters without their counters, cluster by cluster in a

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use http::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sharding::{Policy, Roster, SHARD_EPOCH};
 use yorkies_tests::{
     Client, ControlPlane, Envoy, Member, Mode, Protocol, Request, Settings, TestEnvironment,
@@ -37,6 +37,35 @@ fn a_listener_of_ones_own_routes_by_the_same_rules() {
         client.send(&health).await?.answer()?;
         let keyless = client.send(&Request::new(Method::GET, "/document")).await?;
         ensure!(keyless.status == StatusCode::BAD_REQUEST, "{keyless:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_envoy_without_ads_takes_members_and_filter_over_separate_services() {
+    TestEnvironment::run(async |env| {
+        let members = env.members(4).await?;
+        let control_plane = serving(env, &members[..3]).await?;
+        let mut clients = Vec::new();
+        for mode in Mode::ALL {
+            let bootstrap = without_ads(control_plane.address(), mode)?;
+            let envoy = env.envoy_of_bootstrap(&bootstrap.to_string()).await?;
+            clients.push(envoy.client(Protocol::H2c).await?);
+        }
+        let mut epoch = 0;
+        for members in [&members[..3], &members, &members[1..]] {
+            let roster = Roster::new(equal_weights(members))?;
+            control_plane.members().replace(&roster)?;
+            epoch = settled(&clients.iter().collect::<Vec<_>>(), epoch).await?;
+            let expected = assignment(Policy::default(), equal_weights(members))?;
+            for client in &clients {
+                // What comes over two streams keeps no order.
+                eventually("at the owner", async || {
+                    expect_owners(client, &expected, &keys(500)).await
+                })
+                .await?;
+            }
+        }
         Ok(())
     });
 }
@@ -194,6 +223,45 @@ fn bootstrap(control_plane: SocketAddr) -> Result<String> {
         text = text.replace(from, to);
     }
     Ok(text)
+}
+
+/// The file with a cluster of its own, where everything that came over ADS comes
+/// over a stream for itself.
+fn without_ads(control_plane: SocketAddr, mode: Mode) -> Result<Value> {
+    let source = json!({
+        "resource_api_version": "V3",
+        "initial_fetch_timeout": "0s",
+        "api_config_source": {
+            "api_type": match mode {
+                Mode::Delta => "DELTA_GRPC",
+                Mode::Sotw => "GRPC",
+            },
+            "transport_api_version": "V3",
+            "set_node_on_first_message_only": true,
+            "grpc_services": [{ "envoy_grpc": { "cluster_name": "yorkies_xds" } }],
+        },
+    });
+    let mut bootstrap: Value = serde_saphyr::from_str(&bootstrap(control_plane)?)?;
+    bootstrap["node"]["id"] = json!(format!("without-ads-{}", mode.name()));
+    let dynamic = bootstrap.as_object_mut().context("no object")?;
+    dynamic.remove("dynamic_resources").context("no ADS")?;
+    let resources = &mut bootstrap["static_resources"];
+    let filter = resources
+        .pointer_mut("/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/1")
+        .context("no filter")?;
+    filter["config_discovery"]["config_source"] = source.clone();
+    let clusters = resources["clusters"].as_array_mut();
+    let clusters = clusters.context("no clusters")?;
+    let http2 = clusters[0]["typed_extension_protocol_options"].clone();
+    clusters.push(json!({
+        "name": "yorkie",
+        "type": "EDS",
+        "eds_cluster_config": { "eds_config": source },
+        "lb_policy": "MAGLEV",
+        "common_lb_config": { "healthy_panic_threshold": {}, "update_merge_window": "0s" },
+        "typed_extension_protocol_options": http2,
+    }));
+    Ok(bootstrap)
 }
 
 /// The only resource of that type in a dump that has such a field, without

@@ -17,6 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -27,6 +28,7 @@ use tonic::codegen::Service;
 use tonic::server::Grpc;
 use tonic::service::Routes;
 
+mod back_offs;
 mod codec;
 mod connection;
 mod delta;
@@ -36,6 +38,7 @@ mod message;
 mod model;
 mod observer;
 pub(crate) mod progress;
+mod refusals;
 mod rpc;
 mod session;
 mod sotw;
@@ -67,6 +70,8 @@ pub struct AdsServer {
     identifier: Arc<str>,
     others: Routes,
     streams: Arc<AtomicU64>,
+    /// Unlike that of any earlier process.
+    salt: u64,
 }
 
 impl AdsServer {
@@ -83,6 +88,7 @@ impl AdsServer {
             identifier: Arc::from("yorkies"),
             others: Routes::default(),
             streams: Arc::default(),
+            salt: salt(),
         }
     }
 
@@ -139,6 +145,8 @@ impl AdsServer {
             snapshots: self.snapshots,
             observer: self.observer,
             stop,
+            // A stream varies less than 4 Gi times.
+            salt: self.salt.wrapping_add(id.0 << 32),
         };
         match mode {
             Mode::StateOfTheWorld => {
@@ -157,6 +165,13 @@ impl AdsServer {
             }
         }
     }
+}
+
+/// The time, which no two processes share.
+fn salt() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanos = since_epoch.unwrap_or_default().as_nanos();
+    u64::try_from(nanos).unwrap_or_default()
 }
 
 /// Serves the newest of `snapshots` on `listener` until `shutdown` completes,

@@ -18,6 +18,7 @@ mod admin;
 mod check;
 mod cors;
 mod error;
+mod grpc_clients;
 mod keys;
 mod listener;
 mod log;
@@ -29,6 +30,7 @@ mod upstream;
 pub use admin::{ADMIN_PORT, Admin, Reports};
 pub use cors::Cors;
 pub use error::ConfigError;
+pub use grpc_clients::GrpcClients;
 pub use listener::{Listener, Tls};
 pub use log::{Log, LogFormat};
 pub use places::{Filter, Xds};
@@ -64,6 +66,12 @@ pub struct Config {
     /// for the cluster, its endpoints and the filter only.
     #[serde(default)]
     pub listener: Option<Listener>,
+    /// gRPC clients that take members and policy over xDS themselves and need no
+    /// proxy. `policy` has to be a ring that they can build, of XXH64 and at most
+    /// 4096 entries, such as `ring_hash:1024:4096`. Left out, nothing is served
+    /// to them.
+    #[serde(default)]
+    pub grpc_clients: Option<GrpcClients>,
     /// How Envoy speaks to the members.
     #[serde(default)]
     pub upstream: Upstream,

@@ -7,6 +7,7 @@
 mod cluster;
 mod endpoints;
 mod extension;
+mod grpc;
 mod listener;
 mod routes;
 
@@ -55,23 +56,14 @@ pub fn snapshot(config: &Config, module: &Module, assigned: &FilterConfig) -> Sn
             ResourceType::Endpoints,
             resource(&config.cluster, &endpoints::endpoints(assigned)),
         ),
-        (
-            ResourceType::Extension,
-            resource(FILTER, &extension::filter(FILTER, module, assigned)),
-        ),
-        (
-            ResourceType::Extension,
-            resource(
-                INTERNAL_FILTER,
-                &extension::filter(
-                    INTERNAL_FILTER,
-                    module,
-                    &FilterConfig {
-                        internal: true,
-                        ..assigned.clone()
-                    },
-                ),
-            ),
+        extension::resource(FILTER, module, assigned),
+        extension::resource(
+            INTERNAL_FILTER,
+            module,
+            &FilterConfig {
+                internal: true,
+                ..assigned.clone()
+            },
         ),
     ];
     if let Some(listener) = &config.listener {
@@ -83,6 +75,9 @@ pub fn snapshot(config: &Config, module: &Module, assigned: &FilterConfig) -> Sn
             ResourceType::Routes,
             resource(LISTENER, &routes::routes(config)),
         ));
+    }
+    if let Some(clients) = &config.grpc_clients {
+        resources.extend(grpc::resources(config, &clients.target, assigned));
     }
     Snapshot::new(resources)
 }
@@ -154,6 +149,7 @@ fn bool_value(value: bool) -> BoolValue {
 mod tests {
     use super::*;
     use crate::rebalance;
+    use crate::snapshot::Audience;
     use envoy_types::pb::envoy::config::cluster::v3::Cluster;
     use envoy_types::pb::envoy::config::cluster::v3::cluster::LbConfig;
     use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
@@ -243,6 +239,20 @@ mod tests {
         assert_eq!(weights.collect::<Vec<_>>(), [Some(1), Some(2), Some(3)]);
     }
 
+    /// Envoy would not act on a removal.
+    #[test]
+    fn without_members_there_are_no_endpoints_but_there_is_their_resource() {
+        let config = config("");
+        let nobody = rebalance::next(None, Roster::default(), &config.filter_config(0), 7);
+        let module = Module {
+            path_on_proxy: "/f.wasm".to_owned(),
+        };
+        let snapshot = super::snapshot(&config, &module, &nobody);
+        let assignment: ClusterLoadAssignment =
+            decode(&snapshot, ResourceType::Endpoints, "yorkie");
+        assert!(assignment.endpoints[0].lb_endpoints.is_empty());
+    }
+
     #[test]
     fn the_filter_carries_the_whole_assignment() {
         let config = config("key_rules: [{path: /x, no_key: any}]\ndefault_project: p");
@@ -275,9 +285,71 @@ mod tests {
         assert_eq!(limit.value, 4_000_000);
     }
 
+    #[test]
+    fn a_filter_in_other_bytes_is_told_the_same() {
+        let config = config("");
+        let snapshot = snapshot(&config);
+        let filter = &snapshot.of(ResourceType::Extension)[FILTER];
+        let mut seen = std::collections::BTreeSet::from([filter.bytes()]);
+        for number in [0, 1, 2, u64::MAX] {
+            let varied = filter.varied(number);
+            assert_eq!(varied.version(), filter.version());
+            assert!(seen.insert(varied.bytes()), "{number} is not new");
+            assert_eq!(decoded(&varied.bytes()).config, assigned(&config));
+        }
+    }
+
+    #[test]
+    fn grpc_clients_have_resources_of_their_own_that_nobody_else_gets() {
+        let policy = "policy: ring_hash:9:99\ngrpc_clients: {target: direct}";
+        let config = config(&format!("{policy}\nlistener: {{address: '127.0.0.1:0'}}"));
+        let snapshot = snapshot(&config);
+        let listener: Listener = decode(&snapshot, ResourceType::Listener, "direct");
+        assert!(listener.api_listener.is_some() && listener.address.is_none());
+        let cluster: Cluster = decode(&snapshot, ResourceType::Cluster, "yorkie.grpc");
+        let envoys: Cluster = decode(&snapshot, ResourceType::Cluster, "yorkie");
+        assert_eq!(cluster.lb_config, envoys.lb_config);
+        let endpoints: ClusterLoadAssignment =
+            decode(&snapshot, ResourceType::Endpoints, "yorkie.grpc");
+        let envoys: ClusterLoadAssignment = decode(&snapshot, ResourceType::Endpoints, "yorkie");
+        assert_eq!(
+            endpoints.endpoints[0].lb_endpoints,
+            envoys.endpoints[0].lb_endpoints
+        );
+        for kind in ResourceType::ALL {
+            let mut all = snapshot.of(kind).values();
+            let theirs = all.find(|resource| resource.audience() != Audience::Everybody);
+            assert_eq!(theirs.is_some(), kind != ResourceType::Extension, "{kind}");
+        }
+    }
+
+    #[test]
+    fn who_reads_no_hash_keys_is_served_where_members_are_called_by_their_address() {
+        let config = config("policy: ring_hash:9:99\ngrpc_clients: {target: direct}");
+        let audience = |members: Vec<Member>| {
+            let roster = Roster::new(members).unwrap();
+            let assigned = rebalance::next(None, roster, &config.filter_config(0), 7);
+            let module = Module {
+                path_on_proxy: "/f.wasm".to_owned(),
+            };
+            let snapshot = super::snapshot(&config, &module, &assigned);
+            snapshot.of(ResourceType::Listener)["direct"].audience()
+        };
+        let member = |id: &str, host| Member::new(id, ([127, 0, 0, host], 80).into(), 1);
+        let by_address = member("127.0.0.1:80", 1);
+        assert_eq!(audience(vec![by_address.clone()]), Audience::ByName);
+        for id in ["named", "127.0.0.3:80", "127.0.0.2"] {
+            let named = audience(vec![by_address.clone(), member(id, 2)]);
+            assert_eq!(named, Audience::ByNameWithHashKey, "{id}");
+        }
+    }
+
     fn filter_config(config: &Config, name: &str) -> Decoded {
-        let extension: TypedExtensionConfig =
-            decode(&snapshot(config), ResourceType::Extension, name);
+        decoded(&snapshot(config).of(ResourceType::Extension)[name].bytes())
+    }
+
+    fn decoded(extension: &Bytes) -> Decoded {
+        let extension = TypedExtensionConfig::decode(&**extension).unwrap();
         let wasm = Wasm::decode(&*extension.typed_config.unwrap().value).unwrap();
         let json = wasm.config.unwrap().configuration.unwrap().value;
         let json = StringValue::decode(&*json).unwrap().value;

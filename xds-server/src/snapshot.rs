@@ -4,6 +4,7 @@
 //! it with what a proxy has, so no sequence of differences can be lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,13 +15,39 @@ mod resource_type;
 
 pub use resource_type::ResourceType;
 
+/// Whom a resource is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Audience {
+    /// Whoever asks for it, or for everything.
+    #[default]
+    Everybody,
+    /// Whoever asks for it by its name. What a wildcard covers is for the
+    /// server to say (xDS protocol, "How the client specifies what resources to
+    /// return").
+    ByName,
+    /// The same, of clients that place a member by its `envoy.lb`/`hash_key`
+    /// (gRFC A76), as Envoy does; for others it does not exist.
+    ByNameWithHashKey,
+}
+
 /// One resource on its way into a [`Snapshot`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Resource {
     name: Arc<str>,
     version: Arc<str>,
     bytes: Bytes,
+    audience: Audience,
+    variation: Option<Variation>,
     dependents: Vec<(ResourceType, Arc<str>)>,
+}
+
+/// See [`Resource::with_variation`].
+type Variation = Arc<dyn Fn(u64) -> Bytes + Send + Sync>;
+
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Resource({} {})", self.name, self.version)
+    }
 }
 
 impl Resource {
@@ -33,8 +60,17 @@ impl Resource {
             name: name.into(),
             version: hex(&Sha256::digest(&bytes)),
             bytes,
+            audience: Audience::Everybody,
+            variation: None,
             dependents: Vec::new(),
         }
+    }
+
+    /// Says whom it is for.
+    #[must_use]
+    pub fn for_audience(mut self, audience: Audience) -> Self {
+        self.audience = audience;
+        self
     }
 
     /// Whenever this resource is sent because it is new or changed, the named
@@ -47,6 +83,20 @@ impl Resource {
     #[must_use]
     pub fn with_dependent(mut self, kind: ResourceType, name: impl Into<Arc<str>>) -> Self {
         self.dependents.push((kind, name.into()));
+        self
+    }
+
+    /// `variation` encodes the same in other bytes for each number.
+    ///
+    /// An extension configuration needs this: Envoy remembers what it refused,
+    /// and when the same bytes come again it accepts them without applying them
+    /// (its `FilterConfigSubscription::onConfigUpdate`, 1.36 to 1.40).
+    #[must_use]
+    pub fn with_variation(
+        mut self,
+        variation: impl Fn(u64) -> Bytes + Send + Sync + 'static,
+    ) -> Self {
+        self.variation = Some(Arc::new(variation));
         self
     }
 
@@ -71,7 +121,7 @@ impl Resource {
 
 /// A resource of a snapshot: encoded, for both protocol variants, in one buffer
 /// that all streams share. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Published {
     name: Arc<str>,
     version: Arc<str>,
@@ -80,7 +130,16 @@ pub struct Published {
     wire: Bytes,
     any_at: usize,
     bytes_at: usize,
+    kind: ResourceType,
+    audience: Audience,
+    variation: Option<Variation>,
     dependents: Arc<[(ResourceType, Arc<str>)]>,
+}
+
+impl fmt::Debug for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Published({} {} {})", self.kind, self.name, self.version)
+    }
 }
 
 impl Published {
@@ -93,6 +152,8 @@ impl Published {
         let Resource {
             name,
             bytes,
+            audience,
+            variation,
             dependents,
             ..
         } = resource;
@@ -117,6 +178,9 @@ impl Published {
             wire: wire.freeze(),
             any_at,
             bytes_at,
+            kind,
+            audience,
+            variation,
             dependents: dependents.into(),
         }
     }
@@ -136,10 +200,38 @@ impl Published {
         &self.version
     }
 
+    /// Whom it is for.
+    #[must_use]
+    pub fn audience(&self) -> Audience {
+        self.audience
+    }
+
     /// The encoded message.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         self.wire.slice(self.bytes_at..)
+    }
+
+    /// Whether it can be varied.
+    pub(crate) fn can_vary(&self) -> bool {
+        self.variation.is_some()
+    }
+
+    /// The same, of the same version, in the bytes of that number if it has any,
+    /// see [`Resource::with_variation`].
+    pub(crate) fn varied(&self, number: u64) -> Self {
+        let Some(variation) = &self.variation else {
+            return self.clone();
+        };
+        let resource = Resource {
+            name: Arc::clone(&self.name),
+            version: Arc::clone(&self.version),
+            bytes: variation(number),
+            audience: self.audience,
+            variation: self.variation.clone(),
+            dependents: self.dependents.to_vec(),
+        };
+        Self::new(self.kind, resource, Arc::clone(&self.version))
     }
 
     /// The resource as state of the world carries it, a `google.protobuf.Any`.

@@ -159,14 +159,23 @@ pub async fn two_clients(arguments: &[&str]) -> Result<Run> {
 /// The folder with the scripts, their packages installed.
 async fn scripts() -> Result<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk");
+    install_packages(&folder).await?;
+    Ok(folder)
+}
+
+/// Installs what the lock file in `folder` names, unless that is done.
+///
+/// # Errors
+/// When npm is missing, or does not do it in time.
+pub async fn install_packages(folder: &Path) -> Result<()> {
     // Several test processes may come here at once; one installs.
     let lock = File::open(folder.join("package.json"))?;
     let _installing = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
-    if !is_installed(&folder) {
+    if !is_installed(folder) {
         let mut install = Command::new("npm");
         install
             .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
-            .current_dir(&folder)
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true);
@@ -176,7 +185,7 @@ async fn scripts() -> Result<PathBuf> {
             .context("npm does not start: install Node.js 20 or later")?;
         ensure!(status.success(), "npm ci failed: {status}");
     }
-    Ok(folder)
+    Ok(())
 }
 
 /// Whether npm has installed the packages since their list last changed.

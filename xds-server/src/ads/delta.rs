@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use crate::ads::flight::{Flight, Group};
 use crate::ads::message::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node};
+use crate::ads::observer::Proxy;
 use crate::ads::progress::Progress;
 use crate::ads::session::{self, StreamId, Turn, Types};
 use crate::ads::subscription::WILDCARD;
@@ -129,6 +130,7 @@ impl Session {
         if progress.report && groups.is_empty() && progress.gone(resources).is_empty() {
             groups.push(Group::default());
         }
+        self.types.vary(kind, &mut groups);
         let mut responses = Vec::with_capacity(groups.len());
         for group in groups {
             let progress = self.types.of_mut(kind);
@@ -164,7 +166,7 @@ impl Session {
         let mut gone = progress.gone(resources);
         let missing = |name: &&Arc<str>| {
             progress.subscription.wants(name)
-                && !resources.contains_key(*name)
+                && progress.subscription.find(resources, name).is_none()
                 && !progress.sent.contains_key(*name)
         };
         gone.extend(progress.owed.iter().filter(missing).cloned());
@@ -211,6 +213,10 @@ impl session::Session for Session {
         request.node.take()
     }
 
+    fn introduce(&mut self, proxy: &Proxy, salt: u64) {
+        self.types.introduce(proxy, salt);
+    }
+
     fn type_url(request: &DeltaDiscoveryRequest) -> &str {
         &request.type_url
     }
@@ -242,6 +248,15 @@ impl session::Session for Session {
     }
 
     fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>) -> Vec<DeltaDiscoveryResponse> {
+        self.flush(snapshot)
+    }
+
+    fn on_back_off(
+        &mut self,
+        kind: ResourceType,
+        snapshot: &Arc<Snapshot>,
+    ) -> Vec<DeltaDiscoveryResponse> {
+        self.types.of_mut(kind).try_again(false);
         self.flush(snapshot)
     }
 

@@ -43,6 +43,11 @@ impl Flights {
         self.0.back().is_none_or(|latest| latest.nonce == nonce)
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether one of them is a retry.
     pub(crate) fn has_retry(&self) -> bool {
         self.0.iter().any(|flight| flight.retry)

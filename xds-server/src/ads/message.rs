@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use envoy_types::pb::google::protobuf::Struct;
 use prost::Message;
 
 /// `config.core.v3.Node`: who the proxy says it is.
-#[derive(Clone, PartialEq, Eq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct Node {
     /// Its id.
     #[prost(string, tag = "1")]
@@ -19,9 +20,15 @@ pub(crate) struct Node {
     /// The cluster of proxies that it belongs to.
     #[prost(string, tag = "2")]
     pub(crate) cluster: String,
+    /// What else it says of itself.
+    #[prost(message, optional, tag = "3")]
+    pub(crate) metadata: Option<Struct>,
     /// What it is, `envoy`.
     #[prost(string, tag = "6")]
     pub(crate) user_agent_name: String,
+    /// Its version, as gRPC gives it.
+    #[prost(string, tag = "7")]
+    pub(crate) user_agent_version: String,
     /// The build, as Envoy gives it.
     #[prost(message, optional, tag = "8")]
     pub(crate) user_agent_build_version: Option<BuildVersion>,
@@ -69,7 +76,7 @@ pub(crate) struct ControlPlane {
 }
 
 /// `DiscoveryRequest`.
-#[derive(Clone, PartialEq, Eq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct DiscoveryRequest {
     /// The last version that the proxy accepted.
     #[prost(string, tag = "1")]
@@ -113,7 +120,7 @@ pub(crate) struct DiscoveryResponse {
 }
 
 /// `DeltaDiscoveryRequest`.
-#[derive(Clone, PartialEq, Eq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct DeltaDiscoveryRequest {
     /// In a stream's first message.
     #[prost(message, optional, tag = "1")]

@@ -5,7 +5,8 @@
 //!
 //! The proxy does what Envoy does with clusters and endpoints: it asks for the
 //! endpoints of the clusters that it has, and a cluster that is new or changed
-//! warms until endpoints come.
+//! warms until endpoints come. Of a filter it remembers the last bytes that it
+//! saw, refused or not, and accepts them again without looking at them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -15,7 +16,7 @@ use proptest::prelude::*;
 
 use crate::ads::observer::Holding;
 use crate::ads::session::{Session, StreamId};
-use crate::ads::support::{CDS, ECDS, EDS, snapshot};
+use crate::ads::support::{CDS, ECDS, EDS, proxy, snapshot_of_variable};
 use crate::snapshot::{Published, ResourceType, Snapshot};
 
 mod delta;
@@ -24,7 +25,7 @@ mod sotw;
 /// The types of the model.
 const KINDS: [ResourceType; 3] = [CDS, EDS, ECDS];
 
-/// A content that the proxy refuses.
+/// A content that the proxy refuses, until it is mended.
 const BAD: &str = "bad";
 
 /// More messages than any history of the model needs to come to rest.
@@ -46,9 +47,25 @@ struct Held {
     /// Names whose endpoints it wants without a cluster.
     extra: BTreeSet<String>,
     filter: Option<String>,
+    /// The last bytes of a filter.
+    seen: Option<String>,
+    /// Whether it refuses nothing any more.
+    mended: bool,
 }
 
 impl Held {
+    fn refuses(&self, content: &str) -> bool {
+        content == BAD && !self.mended
+    }
+
+    /// Takes in the bytes of a filter; `None` when they are the last ones again.
+    fn look_at(&mut self, bytes: &str) -> Option<String> {
+        let is_same = self.seen.as_deref() == Some(bytes);
+        self.seen = Some(bytes.to_owned());
+        let content = bytes.split(' ').next().unwrap_or_default();
+        (!is_same).then(|| content.to_owned())
+    }
+
     fn wanted_endpoints(&self) -> BTreeSet<String> {
         self.clusters.keys().chain(&self.extra).cloned().collect()
     }
@@ -86,7 +103,7 @@ impl Held {
                 self.warming.remove(name);
                 self.endpoints.remove(name);
             }
-            _ => self.filter = None,
+            _ => (self.filter, self.seen) = (None, None),
         }
         self.forget_unwanted();
     }
@@ -149,6 +166,8 @@ struct World<P: Proxy> {
     to_proxy: VecDeque<<P::Session as Session>::Response>,
     to_server: VecDeque<<P::Session as Session>::Request>,
     snapshot: Arc<Snapshot>,
+    /// What no earlier stream has had.
+    salt: u64,
     /// Resources sent so far.
     sent: usize,
     /// Messages sent or received so far.
@@ -160,6 +179,7 @@ impl<P: Proxy> World<P> {
         Self {
             proxy: P::default(),
             server: P::session(StreamId(0)),
+            salt: 0,
             streams: 0,
             to_proxy: VecDeque::new(),
             to_server: VecDeque::new(),
@@ -200,11 +220,20 @@ impl<P: Proxy> World<P> {
                     self.to_server.extend(self.proxy.send(EDS));
                 }
             }
+            Step::BackOff(kind) => {
+                if self.server.progress(*kind).pause().is_some() {
+                    let responses = self.server.on_back_off(*kind, &self.snapshot);
+                    self.respond(responses);
+                }
+            }
+            Step::Mend => self.proxy.held_mut().mended = true,
             Step::Reconnect => {
                 self.to_proxy.clear();
                 self.to_server.clear();
                 self.streams += 1;
                 self.server = P::session(StreamId(self.streams));
+                self.salt += 1 << 32;
+                self.server.introduce(&proxy("model"), self.salt);
                 self.proxy.held_mut().stream_lost();
                 self.proxy.reconnect();
                 // Envoy repeats its subscriptions at once, in this order.
@@ -256,16 +285,28 @@ impl<P: Proxy> World<P> {
         panic!("they never stop talking");
     }
 
+    /// What was refused before the proxy was mended is sent again by itself.
+    fn rest_with_back_offs(&mut self) {
+        for kind in KINDS {
+            if self.server.progress(kind).pause().is_some() {
+                self.step(&Step::BackOff(kind));
+                self.rest();
+            }
+        }
+        let refuses = |kind: &ResourceType| self.server.progress(*kind).is_refusing();
+        assert_eq!(KINDS.into_iter().find(refuses), None);
+    }
+
     fn the_proxy_has_what_it_wants(&self) {
         let held = self.proxy.held();
         let wanted = held.wanted_endpoints();
         for kind in KINDS {
             for (name, resource) in self.snapshot.of(kind) {
                 let content = content_of(resource);
-                if content != BAD && (kind != EDS || wanted.contains(&**name)) {
+                if !held.refuses(&content) && (kind != EDS || wanted.contains(&**name)) {
                     assert_eq!(held.of(kind, name), Some(&content), "{kind} {name}");
                 }
-                if kind == EDS && content != BAD {
+                if kind == EDS && !held.refuses(&content) {
                     let warms = held.warming.contains(&**name);
                     assert!(
                         !warms || held.patient.contains(&**name),
@@ -286,10 +327,13 @@ impl<P: Proxy> World<P> {
             world.step(step);
         }
         world.rest();
+        if world.proxy.held().mended {
+            world.rest_with_back_offs();
+        }
         world.the_proxy_has_what_it_wants();
         let bad = |kind| {
             let mut resources = world.snapshot.of(kind).values();
-            resources.any(|resource| content_of(resource) == BAD)
+            resources.any(|resource| world.proxy.held().refuses(&content_of(resource)))
         };
         if KINDS.into_iter().any(bad) {
             return;
@@ -325,6 +369,8 @@ enum Step {
     Send(ResourceType),
     Serve,
     Toggle,
+    BackOff(ResourceType),
+    Mend,
     Reconnect,
 }
 
@@ -351,7 +397,7 @@ impl Resources {
             .collect();
         let texts = existing.iter();
         let texts = texts.map(|(kind, name, content)| (*kind, *name, content.as_str()));
-        snapshot(&texts.collect::<Vec<_>>())
+        snapshot_of_variable(&texts.collect::<Vec<_>>())
     }
 }
 
@@ -387,6 +433,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::Send(ECDS)),
         8 => Just(Step::Serve),
         1 => Just(Step::Toggle),
+        1 => proptest::sample::select(&KINDS[..]).prop_map(Step::BackOff),
+        1 => Just(Step::Mend),
         1 => Just(Step::Reconnect),
     ];
     proptest::collection::vec(step, 0..120)

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use envoy_types::pb::google::protobuf::Value;
+use envoy_types::pb::google::protobuf::value::Kind;
 use tracing::{debug, info, warn};
 
 use crate::ads::message::Node;
@@ -48,7 +50,15 @@ pub struct Proxy {
     pub address: Option<SocketAddr>,
     /// Which protocol variant it speaks.
     pub mode: Mode,
+    /// Whether it says that it places a member by its `envoy.lb`/`hash_key`.
+    pub reads_hash_key: bool,
 }
+
+/// Set to `true` in a node's metadata by clients that place a member by its
+/// `envoy.lb`/`hash_key`. It cannot be told from anything else: gRPC's C core
+/// 1.85.1 does so when its environment says
+/// `GRPC_XDS_ENDPOINT_HASH_KEY_BACKWARD_COMPAT=false` (gRFC A76).
+const READS_HASH_KEY: &str = "reads_hash_key";
 
 impl Proxy {
     pub(crate) fn new(node: Option<Node>, address: Option<SocketAddr>, mode: Mode) -> Self {
@@ -56,13 +66,13 @@ impl Proxy {
         let version = node
             .user_agent_build_version
             .and_then(|build| build.version);
-        let software = match version {
-            Some(v) => format!(
-                "{} {}.{}.{}",
-                node.user_agent_name, v.major_number, v.minor_number, v.patch
-            ),
-            None => node.user_agent_name,
+        let version = match version {
+            Some(v) => format!("{}.{}.{}", v.major_number, v.minor_number, v.patch),
+            None => node.user_agent_version,
         };
+        let software = format!("{} {version}", node.user_agent_name);
+        let metadata = node.metadata.unwrap_or_default();
+        let reads_hash_key = metadata.fields.get(READS_HASH_KEY).is_some_and(is_true);
         let id = if node.id.is_empty() {
             "unknown".to_owned()
         } else {
@@ -71,11 +81,16 @@ impl Proxy {
         Self {
             node: shortened(id),
             cluster: shortened(node.cluster),
-            software: shortened(software),
+            software: shortened(software.trim().to_owned()),
             address,
             mode,
+            reads_hash_key,
         }
     }
+}
+
+fn is_true(value: &Value) -> bool {
+    matches!(value.kind, Some(Kind::BoolValue(true)))
 }
 
 /// Cuts a text of a proxy to a length that a log line can bear.
@@ -146,6 +161,13 @@ impl<'a> Holding<'a> {
         all
     }
 
+    /// Whether it has refused something, or may have, and was sent nothing else
+    /// of that since.
+    #[must_use]
+    pub fn is_refusing(self) -> bool {
+        self.0.is_refusing()
+    }
+
     /// Whether it had any of the type before this stream, by its first request:
     /// a process that has just started has none.
     #[must_use]
@@ -197,7 +219,8 @@ pub trait ProxyObserver: Send + Sync + 'static {
     }
 
     /// The proxy refused a response and keeps what it had. What it refused is
-    /// not sent again on this stream until it changes.
+    /// sent again on this stream when it has changed, or after a pause of 5 s
+    /// that doubles each time.
     fn nacked(
         &self,
         stream: StreamId,
@@ -234,3 +257,35 @@ pub trait ProxyObserver: Send + Sync + 'static {
 pub struct LogOnly;
 
 impl ProxyObserver for LogOnly {}
+
+#[cfg(test)]
+mod tests {
+    use envoy_types::pb::google::protobuf::Struct;
+
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_what_its_node_says() {
+        let nobody = Proxy::new(None, None, Mode::Delta);
+        assert_eq!((&*nobody.node, &*nobody.software), ("unknown", ""));
+        let node = |says: bool| Node {
+            id: "client".to_owned(),
+            user_agent_name: "gRPC C-core linux".to_owned(),
+            user_agent_version: "C-core 58.0.0".to_owned(),
+            metadata: Some(Struct {
+                fields: [(
+                    READS_HASH_KEY.to_owned(),
+                    Value {
+                        kind: Some(Kind::BoolValue(says)),
+                    },
+                )]
+                .into(),
+            }),
+            ..Node::default()
+        };
+        let client = Proxy::new(Some(node(true)), None, Mode::StateOfTheWorld);
+        assert_eq!(client.software, "gRPC C-core linux C-core 58.0.0");
+        assert!(client.reads_hash_key && !nobody.reads_hash_key);
+        assert!(!Proxy::new(Some(node(false)), None, Mode::Delta).reads_hash_key);
+    }
+}

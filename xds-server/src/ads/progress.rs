@@ -4,9 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ads::flight::{Flight, Flights, Group};
 use crate::ads::message::ErrorDetail;
+use crate::ads::refusals::Refusals;
 use crate::ads::subscription::Subscription;
 use crate::snapshot::{Published, ResourceType, Snapshot};
 
@@ -48,6 +50,8 @@ pub(crate) struct Progress {
     /// Names to send again, each in a response of its own, one after the other,
     /// as it is not known which of them was refused.
     retries: BTreeSet<Arc<str>>,
+    /// What it refused, of that which it was sent last.
+    refusals: Refusals,
     /// Whether a response is due even if no resource is.
     pub(crate) report: bool,
     pub(crate) unanswered: Flights,
@@ -106,22 +110,67 @@ impl Progress {
         for (index, flight) in flights.into_iter().enumerate() {
             if is_accepted(index) {
                 self.confirm(flight);
-            } else if !culprit_is_known {
-                self.doubt(flight);
+                continue;
+            }
+            if !culprit_is_known {
+                self.doubt(&flight);
+            }
+            if culprit_is_known || flight.complete {
+                self.note_refused(&flight);
             }
         }
     }
 
-    fn doubt(&mut self, flight: Flight) {
-        for (name, version) in flight.items {
-            if self.confirmed.get(&name) != version.as_ref() {
-                self.confirmed.remove(&name);
-            }
-            let is_current = self.sent.get(&name) == version.as_ref();
-            if !flight.complete && version.is_some() && is_current {
-                self.retries.insert(name);
+    fn note_refused(&mut self, flight: &Flight) {
+        for (name, version) in &flight.items {
+            if let Some(version) = version
+                && self.sent.get(name) == Some(version)
+                && self.confirmed.get(name) != Some(version)
+            {
+                self.refusals.note(name, version);
             }
         }
+    }
+
+    fn doubt(&mut self, flight: &Flight) {
+        for (name, version) in &flight.items {
+            if self.confirmed.get(name) != version.as_ref() {
+                self.confirmed.remove(name);
+            }
+            let is_current = self.sent.get(name) == version.as_ref();
+            if !flight.complete && version.is_some() && is_current {
+                self.retries.insert(Arc::clone(name));
+            }
+        }
+    }
+
+    /// How long what it refused rests; `None` when there is nothing of that.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        self.refusals.pause()
+    }
+
+    /// Whether it refused that very resource.
+    pub(crate) fn has_refused(&self, resource: &Published) -> bool {
+        self.refusals.has(resource.name(), resource.version())
+    }
+
+    /// Puts what it refused up to be sent again, each for itself or, where
+    /// responses are `complete`, all at once. Not while an answer is still to
+    /// come, which may change that.
+    pub(crate) fn try_again(&mut self, complete: bool) {
+        if self.unanswered.is_empty() {
+            let names = self.refusals.again();
+            if complete {
+                self.report = true;
+            } else {
+                self.retries.extend(names);
+            }
+        }
+    }
+
+    /// Whether there is something that it refused, or may have.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.pause().is_some() || !self.retries.is_empty() || self.unanswered.has_retry()
     }
 
     fn confirm(&mut self, flight: Flight) {
@@ -132,6 +181,7 @@ impl Progress {
         for (name, item) in flight.items {
             match item {
                 Some(version) if self.subscription.wants(&name) => {
+                    self.refusals.retain(|refused, _| *refused != name);
                     self.confirmed.insert(name, version);
                 }
                 _ => {
@@ -182,9 +232,7 @@ impl Progress {
         }
         loop {
             let name = self.retries.pop_first()?;
-            if self.subscription.wants(&name)
-                && let Some(resource) = resources.get(&name)
-            {
+            if let Some(resource) = self.subscription.find(resources, &name) {
                 return Some(Group {
                     resources: vec![resource.clone()],
                     retry: true,
@@ -203,9 +251,9 @@ impl Progress {
         }
     }
 
-    /// Names that it was sent and that do not exist any more.
+    /// Names that it was sent and that do not exist any more, or not for it.
     pub(crate) fn gone(&self, resources: &BTreeMap<Arc<str>, Published>) -> Vec<Arc<str>> {
-        let gone = |name: &&Arc<str>| !resources.contains_key(*name);
+        let gone = |name: &&Arc<str>| self.subscription.find(resources, name).is_none();
         self.sent.keys().filter(gone).cloned().collect()
     }
 
@@ -260,5 +308,8 @@ impl Progress {
         self.owed
             .retain(|name| !subscription.wants(name) && snapshot.is_dependent(kind, name));
         self.report = false;
+        let sent = &self.sent;
+        self.refusals
+            .retain(|name, version| sent.get(name) == Some(version));
     }
 }

@@ -57,7 +57,7 @@ impl<S> Exchange<S> {
 
 impl<S> StreamingService<S::Request> for Exchange<S>
 where
-    S: Session + Send + 'static,
+    S: Session + Send + Sync + 'static,
     S::Request: Message + Default + 'static,
     S::Response: Message + 'static,
 {

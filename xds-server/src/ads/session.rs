@@ -1,10 +1,13 @@
 //! What the two protocol variants have in common for the stream that runs
 //! them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::ads::flight::Group;
 use crate::ads::message::{ControlPlane, Node};
+use crate::ads::observer::Proxy;
 use crate::ads::progress::{Progress, Verdict};
 use crate::snapshot::{Published, ResourceType, Snapshot};
 
@@ -54,6 +57,10 @@ pub(crate) trait Session {
     /// Who the proxy says it is, in the stream's first request.
     fn node(request: &mut Self::Request) -> Option<Node>;
 
+    /// Says who the proxy is, before its first request is taken in. No other
+    /// stream has that salt, nor has any of an earlier process.
+    fn introduce(&mut self, proxy: &Proxy, salt: u64);
+
     fn type_url(request: &Self::Request) -> &str;
 
     /// Takes in a request and says what the proxy lacks of `snapshot` now.
@@ -65,6 +72,9 @@ pub(crate) trait Session {
 
     /// What the proxy lacks of `snapshot`.
     fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Self::Response>;
+
+    /// Sends again what the proxy refused of `kind`, if nothing came between.
+    fn on_back_off(&mut self, kind: ResourceType, snapshot: &Arc<Snapshot>) -> Vec<Self::Response>;
 
     fn progress(&self, kind: ResourceType) -> &Progress;
 
@@ -79,6 +89,9 @@ pub(crate) struct Types {
     identifier: String,
     stream: StreamId,
     nonces: u64,
+    salt: u64,
+    /// Resources that were varied once on this stream.
+    varied: BTreeSet<(ResourceType, Arc<str>)>,
     progress: [Progress; ResourceType::ALL.len()],
 }
 
@@ -91,7 +104,17 @@ impl Types {
             identifier: identifier.to_owned(),
             stream,
             nonces: 0,
+            salt: 0,
+            varied: BTreeSet::new(),
             progress: Default::default(),
+        }
+    }
+
+    pub(crate) fn introduce(&mut self, proxy: &Proxy, salt: u64) {
+        self.salt = salt;
+        for progress in &mut self.progress {
+            let subscription = &mut progress.subscription;
+            subscription.set_reads_hash_key(proxy.reads_hash_key);
         }
     }
 
@@ -120,6 +143,28 @@ impl Types {
     pub(crate) fn control_plane(&self) -> ControlPlane {
         ControlPlane {
             identifier: self.identifier.clone(),
+        }
+    }
+
+    /// Varies what may be the very bytes that the proxy refused last: after a
+    /// refusal on this stream; when it dropped the name meanwhile; and what is
+    /// sent first, as of earlier streams nothing is known. See
+    /// [`Published::varied`].
+    pub(crate) fn vary(&mut self, kind: ResourceType, groups: &mut [Group]) {
+        for group in groups {
+            for resource in &mut group.resources {
+                if !resource.can_vary() {
+                    continue;
+                }
+                let id = (kind, Arc::clone(resource.name()));
+                let is_first = self.varied.insert(id);
+                let progress = self.of(kind);
+                let is_gone = !progress.sent.contains_key(resource.name());
+                if is_first || is_gone || group.retry || progress.has_refused(resource) {
+                    self.salt = self.salt.wrapping_add(1);
+                    *resource = resource.varied(self.salt);
+                }
+            }
         }
     }
 

@@ -29,9 +29,10 @@ use std::sync::Arc;
 
 use crate::ads::flight::Group;
 use crate::ads::message::{DiscoveryRequest, DiscoveryResponse, Node};
+use crate::ads::observer::Proxy;
 use crate::ads::progress::Progress;
 use crate::ads::session::{self, StreamId, Turn, Types};
-use crate::ads::subscription::{Subscription, WILDCARD};
+use crate::ads::subscription::WILDCARD;
 use crate::snapshot::{Published, ResourceType, Snapshot, version_of};
 
 /// One state-of-the-world stream.
@@ -59,7 +60,7 @@ impl Session {
     /// again, so that much is noted. It asks for what is new when it answers.
     fn drop_names(&mut self, kind: ResourceType, names: &[String]) {
         let progress = self.types.of_mut(kind);
-        let before = std::mem::take(&mut progress.subscription);
+        let before = progress.subscription.take();
         progress.subscription.set_wildcard(before.is_wildcard());
         for name in names.iter().filter(|name| before.names(name)) {
             progress.subscription.add(&name.as_str().into());
@@ -73,8 +74,8 @@ impl Session {
         *ever_named |= !names.is_empty();
         let legacy_wildcard = kind.is_full_state() && !*ever_named;
         let progress = self.types.of_mut(kind);
-        let before = std::mem::take(&mut progress.subscription);
-        let mut now = Subscription::default();
+        let before = progress.subscription.take();
+        let mut now = progress.subscription.take();
         now.set_wildcard(legacy_wildcard);
         let mut refused = 0;
         for name in names {
@@ -190,6 +191,7 @@ impl Session {
         if groups.is_empty() && progress.report {
             groups.push(Group::default());
         }
+        self.types.vary(kind, &mut groups);
         let mut responses = Vec::with_capacity(groups.len());
         for group in groups {
             self.types.owe_dependents(&group.resources);
@@ -238,6 +240,10 @@ impl session::Session for Session {
         request.node.take()
     }
 
+    fn introduce(&mut self, proxy: &Proxy, salt: u64) {
+        self.types.introduce(proxy, salt);
+    }
+
     fn type_url(request: &DiscoveryRequest) -> &str {
         &request.type_url
     }
@@ -279,6 +285,16 @@ impl session::Session for Session {
     }
 
     fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>) -> Vec<DiscoveryResponse> {
+        self.flush(snapshot)
+    }
+
+    fn on_back_off(
+        &mut self,
+        kind: ResourceType,
+        snapshot: &Arc<Snapshot>,
+    ) -> Vec<DiscoveryResponse> {
+        let progress = self.types.of_mut(kind);
+        progress.try_again(kind.is_full_state());
         self.flush(snapshot)
     }
 

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tonic::{Status, Streaming};
 use tracing::{debug, warn};
 
+use crate::ads::back_offs::BackOffs;
 use crate::ads::connection::Stop;
 use crate::ads::observer::{Holding, Mode, Proxy, ProxyObserver, Push, shortened};
 use crate::ads::progress::Verdict;
@@ -30,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) observer: Arc<dyn ProxyObserver>,
     pub(crate) stop: Stop,
+    /// See [`Session::introduce`].
+    pub(crate) salt: u64,
 }
 
 struct Driver<S: Session> {
@@ -39,7 +42,9 @@ struct Driver<S: Session> {
     proxy: Option<Proxy>,
     /// What of the latest pass is still to be taken by the connection.
     outgoing: VecDeque<S::Response>,
+    back_offs: BackOffs,
     warned_of_type: bool,
+    warned_of_hash_key: bool,
     ended: bool,
 }
 
@@ -50,7 +55,7 @@ pub(crate) fn run<S>(
     context: Context,
 ) -> impl Stream<Item = Result<S::Response, Status>> + Send
 where
-    S: Session + Send,
+    S: Session + Send + Sync,
     S::Request: Message + Default + 'static,
     S::Response: Message,
 {
@@ -60,7 +65,9 @@ where
         context,
         proxy: None,
         outgoing: VecDeque::new(),
+        back_offs: BackOffs::default(),
         warned_of_type: false,
+        warned_of_hash_key: false,
         ended: false,
     };
     stream::unfold(driver, |mut driver| async move {
@@ -96,6 +103,12 @@ where
                     self.outgoing.extend(self.session.on_snapshot(&snapshot));
                     self.tell_holdings(&snapshot);
                 }
+                kind = self.back_offs.over(|kind| self.session.progress(kind)) => {
+                    let snapshot = latest(&mut self.context.snapshots);
+                    let responses = self.session.on_back_off(kind, &snapshot);
+                    self.outgoing.extend(responses);
+                    self.tell_holdings(&snapshot);
+                }
                 request = self.requests.message() => match request {
                     Ok(Some(request)) => self.on_request(request),
                     Ok(None) => return None,
@@ -114,8 +127,10 @@ where
         } = self.context;
         let node = S::node(&mut request);
         let observer = &self.context.observer;
+        let session = &mut self.session;
         let proxy = self.proxy.get_or_insert_with(|| {
             let proxy = Proxy::new(node, address, mode);
+            session.introduce(&proxy, self.context.salt);
             observer.connected(id, &proxy);
             proxy
         });
@@ -138,10 +153,19 @@ where
         if refused > 0 {
             warn!(stream = %id, node = proxy.node, %kind, refused, "Too many resource names, some ignored");
         }
+        let subscription = &self.session.progress(kind).subscription;
+        if let Some(denied) = subscription.denied(snapshot.of(kind))
+            && !std::mem::replace(&mut self.warned_of_hash_key, true)
+        {
+            let (node, name) = (&proxy.node, denied.name());
+            warn!(stream = %id, node, %kind, %name, "Client not served: members have names, and it does not say that it reads hash keys");
+        }
         match verdict {
             Some(Verdict::Acked { version }) => observer.acked(id, proxy, kind, &version),
             Some(Verdict::Nacked { version, message }) => {
                 observer.nacked(id, proxy, kind, &version, &shortened(message));
+                let progress = self.session.progress(kind);
+                self.back_offs.restart(kind, progress);
             }
             None => {}
         }

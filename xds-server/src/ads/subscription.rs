@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::snapshot::Published;
+use crate::snapshot::{Audience, Published};
 
 /// The name that stands for every resource of the type.
 pub(crate) const WILDCARD: &str = "*";
@@ -22,10 +22,11 @@ pub struct Subscription {
     all: bool,
     names: BTreeSet<Arc<str>>,
     bytes: usize,
+    reads_hash_key: bool,
 }
 
 impl Subscription {
-    /// Whether the resource of that name belongs to it.
+    /// Whether a resource of that name can belong to it.
     #[must_use]
     pub fn wants(&self, name: &str) -> bool {
         self.all || self.names.contains(name)
@@ -38,7 +39,51 @@ impl Subscription {
     ) -> impl Iterator<Item = &'a Published> {
         let all = self.all.then(|| resources.values());
         let named = (!self.all).then(|| self.names.iter().filter_map(|name| resources.get(name)));
-        all.into_iter().flatten().chain(named.into_iter().flatten())
+        let wanted = all.into_iter().flatten().chain(named.into_iter().flatten());
+        wanted.filter(|resource| self.is_for(resource))
+    }
+
+    /// The resource of that name, if it belongs to it.
+    pub(crate) fn find<'a>(
+        &self,
+        resources: &'a BTreeMap<Arc<str>, Published>,
+        name: &str,
+    ) -> Option<&'a Published> {
+        let resource = resources.get(name).filter(|_| self.wants(name))?;
+        self.is_for(resource).then_some(resource)
+    }
+
+    /// A resource that it names and that is not for it, since its client does not
+    /// place members by their hash key.
+    pub(crate) fn denied<'a>(
+        &self,
+        resources: &'a BTreeMap<Arc<str>, Published>,
+    ) -> Option<&'a Published> {
+        let mut named = resources.values().filter(|r| self.names(r.name()));
+        named.find(|resource| !self.is_for(resource))
+    }
+
+    fn is_for(&self, resource: &Published) -> bool {
+        match resource.audience() {
+            Audience::Everybody => true,
+            Audience::ByName => self.names(resource.name()),
+            Audience::ByNameWithHashKey => self.names(resource.name()) && self.reads_hash_key,
+        }
+    }
+
+    /// Takes it out and leaves one of nothing, of the same client.
+    pub(crate) fn take(&mut self) -> Self {
+        let nothing = Self {
+            reads_hash_key: self.reads_hash_key,
+            ..Self::default()
+        };
+        std::mem::replace(self, nothing)
+    }
+
+    /// Says whether the client places members by their hash key, see
+    /// [`Audience::ByNameWithHashKey`].
+    pub(crate) fn set_reads_hash_key(&mut self, reads: bool) {
+        self.reads_hash_key = reads;
     }
 
     /// Whether it covers every resource of the type.

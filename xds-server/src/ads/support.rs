@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use prost::Message;
 
+use crate::ads::message::Node;
+use crate::ads::observer::{Mode, Proxy};
 use crate::snapshot::{Resource, ResourceType, Snapshot};
 
 pub(crate) const CDS: ResourceType = ResourceType::Cluster;
@@ -25,6 +27,30 @@ pub(crate) fn snapshot(resources: &[(ResourceType, &str, &str)]) -> Arc<Snapshot
             (kind, resource)
         },
     )))
+}
+
+/// The same, where extensions have other bytes for each number, after a blank.
+pub(crate) fn snapshot_of_variable(resources: &[(ResourceType, &str, &str)]) -> Arc<Snapshot> {
+    let all = resources.iter().map(|&(kind, name, content)| {
+        let resource = Resource::new(name, content.as_bytes().to_vec());
+        let content = content.to_owned();
+        let resource = match kind {
+            CDS => resource.with_dependent(EDS, name),
+            ECDS => resource.with_variation(move |number| format!("{content} {number}").into()),
+            _ => resource,
+        };
+        (kind, resource)
+    });
+    Arc::new(Snapshot::new(all))
+}
+
+/// A proxy that says of itself no more than its name.
+pub(crate) fn proxy(node: &str) -> Proxy {
+    let node = Node {
+        id: node.to_owned(),
+        ..Node::default()
+    };
+    Proxy::new(Some(node), None, Mode::Delta)
 }
 
 /// `google.protobuf.Any`.

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::envoy::service::cluster::v3::cluster_discovery_service_client::ClusterDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
@@ -15,13 +14,14 @@ use envoy_types::pb::google::rpc::Status;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 
 use super::*;
 use crate::ads::message::ErrorDetail;
-use crate::ads::support::{CDS, ECDS, EDS, LDS, snapshot};
+use crate::ads::support::{CDS, ECDS, EDS, LDS, RDS, snapshot};
 use crate::snapshot::ResourceType;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -106,6 +106,22 @@ impl Server {
             requests,
             responses: response.into_inner(),
         }
+    }
+
+    /// The first response of an RPC to a single request.
+    async fn first<Q, R>(&self, path: &str, request: Q) -> R
+    where
+        Q: prost::Message + 'static,
+        R: prost::Message + Default + 'static,
+    {
+        let mut client = tonic::client::Grpc::new(self.channel().await);
+        client.ready().await.unwrap();
+        let open = tokio_stream::once(request).chain(tokio_stream::pending());
+        let codec = DiscoveryCodec::<Q, R>::default();
+        let response = client.streaming(tonic::Request::new(open), path.parse().unwrap(), codec);
+        let mut responses = response.await.unwrap().into_inner();
+        let first = timeout(PATIENCE, responses.message()).await;
+        first.expect("a response").unwrap().unwrap()
     }
 
     async fn eventually(&self, what: &str, condition: impl Fn(&Recorder) -> bool) {
@@ -276,18 +292,131 @@ async fn a_refusal_reaches_the_observer_and_nothing_is_sent_again() {
     assert_eq!(proxy.answer(ECDS, None).await, ["mended"]);
 }
 
+const SERVICES: [(ResourceType, &str, &str); 5] = [
+    (CDS, "cluster.v3.ClusterDiscoveryService", "Clusters"),
+    (EDS, "endpoint.v3.EndpointDiscoveryService", "Endpoints"),
+    (LDS, "listener.v3.ListenerDiscoveryService", "Listeners"),
+    (RDS, "route.v3.RouteDiscoveryService", "Routes"),
+    (
+        ECDS,
+        "extension.v3.ExtensionConfigDiscoveryService",
+        "ExtensionConfigs",
+    ),
+];
+
+/// They know no other type, and need not be told which.
 #[tokio::test]
-async fn a_separate_service_serves_its_type() {
+async fn each_separate_service_serves_its_type_in_both_variants() {
+    let all: Vec<_> = SERVICES.map(|(kind, ..)| (kind, "x", kind.name())).into();
+    let server = Server::start(snapshot(&all)).await;
+    for (kind, service, resources) in SERVICES {
+        let path = |variant| format!("/envoy.service.{service}/{variant}{resources}");
+        let request = message::DiscoveryRequest {
+            resource_names: vec!["x".to_owned()],
+            ..Default::default()
+        };
+        let response: message::DiscoveryResponse = server.first(&path("Stream"), request).await;
+        assert_eq!(response.type_url, kind.type_url());
+        assert!(response.resources[0].ends_with(kind.name().as_bytes()));
+
+        let request = message::DeltaDiscoveryRequest {
+            resource_names_subscribe: vec!["x".to_owned()],
+            ..Default::default()
+        };
+        let response: message::DeltaDiscoveryResponse = server.first(&path("Delta"), request).await;
+        assert_eq!(response.type_url, kind.type_url());
+        assert!(response.resources[0].ends_with(kind.name().as_bytes()));
+    }
+}
+
+/// As a part-only proxy does, with a listener of its own.
+#[tokio::test]
+async fn a_proxy_may_ask_for_a_part_and_is_sent_no_more() {
+    let first = [(CDS, "c", "c1"), (EDS, "c", "e1"), (ECDS, "f", "f1")];
+    let server = Server::start(snapshot(&first)).await;
+    let mut proxy = server.delta().await;
+    proxy.ask(EDS, &["c"]).await;
+    assert_eq!(proxy.answer(EDS, None).await, ["e1"]);
+    proxy.ask(ECDS, &["f"]).await;
+    assert_eq!(proxy.answer(ECDS, None).await, ["f1"]);
+    let second = [
+        (CDS, "c", "c2"),
+        (EDS, "c", "e2"),
+        (ECDS, "f", "f2"),
+        (LDS, "l", "l2"),
+    ];
+    server.snapshots.send_replace(snapshot(&second));
+    assert_eq!(proxy.answer(EDS, None).await, ["e2"]);
+    assert_eq!(proxy.answer(ECDS, None).await, ["f2"]);
+    server.snapshots.send_replace(snapshot(&first));
+    assert_eq!(
+        proxy.answer(EDS, None).await,
+        ["e1"],
+        "and nothing before it"
+    );
+}
+
+#[tokio::test]
+async fn the_node_of_the_first_message_counts_for_the_stream() {
     let server = Server::start(snapshot(&[(CDS, "a", "a1")])).await;
-    let (requests, receiver) = mpsc::channel(1);
-    requests.send(DiscoveryRequest::default()).await.unwrap();
-    let mut client = ClusterDiscoveryServiceClient::new(server.channel().await);
-    let stream = ReceiverStream::new(receiver);
-    let mut responses = client.stream_clusters(stream).await.unwrap().into_inner();
-    let response = timeout(PATIENCE, responses.message()).await.unwrap();
-    assert_eq!(response.unwrap().unwrap().type_url, CDS.type_url());
+    let mut proxy = server.sotw().await;
+    proxy.ask(CDS, &[]).await;
+    // Without a node, as Envoy answers, and with another one, as nobody should.
+    proxy.accept(CDS, &[]).await;
+    let other = DiscoveryRequest {
+        node: Some(node("another")),
+        type_url: EDS.type_url().to_owned(),
+        resource_names: vec!["a".to_owned()],
+        ..DiscoveryRequest::default()
+    };
+    proxy.requests.send(other).await.unwrap();
+    server
+        .snapshots
+        .send_replace(snapshot(&[(CDS, "a", "a2"), (EDS, "a", "e")]));
+    assert_eq!(proxy.accept(CDS, &[]).await, ["a2"]);
     let open = server.observer.open.lock().unwrap();
-    assert_eq!(open[&StreamId(1)].node, "unknown");
+    let nodes: Vec<_> = open.values().map(|proxy| &*proxy.node).collect();
+    assert_eq!(nodes, ["proxy-1"]);
+}
+
+/// Lets the clock of the server run ahead by that, without waiting.
+async fn pass(seconds: f64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs_f64(seconds)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn what_was_refused_is_sent_again_after_5_seconds_and_then_ever_less_often() {
+    let server = Server::start(snapshot(&[(ECDS, "f", "bad"), (RDS, "r", "1")])).await;
+    let mut proxy = server.delta().await;
+    proxy.ask(ECDS, &["f"]).await;
+    assert_eq!(proxy.answer(ECDS, Some("no good")).await, ["bad"]);
+    for (refused, pause) in [5.0, 10.0, 20.0].into_iter().enumerate() {
+        server
+            .eventually("the refusal is known", |recorder| {
+                recorder.nacks.lock().unwrap().len() == refused + 1
+            })
+            .await;
+        pass(pause - 0.5).await;
+        // What had been sent before would come before the answer to this.
+        proxy.ask(RDS, &["r"]).await;
+        assert_eq!(proxy.answer(RDS, None).await, ["1"]);
+        pass(0.6).await;
+        let error = (pause < 20.0).then_some("still no good");
+        assert_eq!(proxy.answer(ECDS, error).await, ["bad"]);
+    }
+    let accepted = server.snapshots.borrow().of(ECDS)["f"].version().clone();
+    server
+        .eventually("it is accepted", |recorder| {
+            let confirmed = recorder.confirmed.lock().unwrap();
+            let held = confirmed.get(&(StreamId(1), ECDS));
+            held.and_then(|held| held.get("f")) == Some(&accepted)
+        })
+        .await;
+    pass(1000.0).await;
+    proxy.ask(RDS, &["r"]).await;
+    assert_eq!(proxy.answer(RDS, None).await, ["1"]);
 }
 
 #[tokio::test]
@@ -347,6 +476,43 @@ async fn a_proxy_that_does_not_read_delays_nobody_and_skips_what_it_missed() {
         }
     }
     assert!(received < last / 2, "{received} of {last} were kept for it");
+}
+
+#[tokio::test]
+async fn of_many_quick_changes_the_last_always_arrives() {
+    let with = |n: u32| snapshot(&[(CDS, "a", &n.to_string()), (ECDS, "f", &n.to_string())]);
+    let server = Server::start(with(0)).await;
+    let (mut sotw, mut delta) = (server.sotw().await, server.delta().await);
+    sotw.ask(CDS, &[]).await;
+    delta.ask(CDS, &[]).await;
+    for round in 1..=20 {
+        let last = round * 100;
+        for n in last - 99..=last {
+            server.snapshots.send_replace(with(n));
+            if n % 7 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        while sotw.accept(CDS, &[]).await != [last.to_string()] {}
+        while delta.answer(CDS, None).await != [last.to_string()] {}
+    }
+}
+
+/// tonic's own limit would be 4 MiB.
+#[tokio::test]
+async fn a_proxy_that_brings_along_very_much_is_served() {
+    let server = Server::start(snapshot(&[(EDS, "wanted", "1")])).await;
+    let mut proxy = server.delta().await;
+    let held = (0..70_000).map(|n| (format!("{n:064}"), format!("{n:016}")));
+    let request = DeltaDiscoveryRequest {
+        type_url: EDS.type_url().to_owned(),
+        resource_names_subscribe: vec!["wanted".to_owned()],
+        initial_resource_versions: held.collect(),
+        ..DeltaDiscoveryRequest::default()
+    };
+    assert!(prost::Message::encoded_len(&request) > 5 << 20);
+    proxy.requests.send(request).await.unwrap();
+    assert_eq!(proxy.answer(EDS, None).await, ["1"]);
 }
 
 #[tokio::test]

@@ -46,8 +46,6 @@ pub struct StreamStatus {
     pub current: bool,
     /// How far it is with each type that it asked for, such as `ecds`.
     pub types: BTreeMap<String, TypeStatus>,
-    /// What it has refused, if there is anything; of several types the first.
-    pub nack: Option<NackStatus>,
 }
 
 /// A type on a stream.
@@ -148,7 +146,10 @@ pub struct NackStatus {
     pub version: String,
     /// What the proxy said.
     pub reason: String,
-    /// Whether it has accepted another response of that type since.
+    /// How many responses of the type it has refused since it last had none
+    /// refused.
+    pub times: u64,
+    /// Whether it has accepted, since, all that it was sent in place of it.
     pub mended: bool,
 }
 

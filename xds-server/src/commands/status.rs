@@ -5,7 +5,9 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::screen::{percent, plain, table, time};
-use crate::api::{ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, VmPhase};
+use crate::api::{
+    NackStatus, ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, VmPhase,
+};
 use crate::client::{ClientError, RunningServer};
 use crate::rebalance::machine::Stage;
 use crate::rebalance::{Behind, Change, Outcome, Record};
@@ -164,13 +166,9 @@ fn unreported(status: &Status) -> &'static str {
 fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> {
     let update = match stream {
         None => "not connected".to_owned(),
-        Some(stream) => match &stream.nack {
-            Some(nack) if !nack.mended => {
-                format!("rejected {}: {}", plain(&nack.kind), plain(&nack.reason))
-            }
-            _ if stream.current => "accepted".to_owned(),
-            _ => "behind".to_owned(),
-        },
+        Some(stream) if refused(stream).next().is_some() => rejected(stream),
+        Some(stream) if stream.current => "accepted".to_owned(),
+        Some(_) => "behind".to_owned(),
     };
     vec![
         plain(&proxy.node),
@@ -178,6 +176,23 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> 
         stream.map_or_else(String::new, |stream| stream.mode.clone()),
         update,
     ]
+}
+
+fn refused(stream: &StreamStatus) -> impl Iterator<Item = &NackStatus> {
+    let nacks = stream.types.values().filter_map(|of| of.nack.as_ref());
+    nacks.filter(|nack| !nack.mended)
+}
+
+fn rejected(stream: &StreamStatus) -> String {
+    let texts = refused(stream).map(|nack| {
+        let times = match nack.times {
+            ..=1 => String::new(),
+            times => format!(" ({times} times)"),
+        };
+        let [kind, version, reason] = [&nack.kind, &nack.version, &nack.reason].map(|t| plain(t));
+        format!("rejected {kind} {version}{times}: {reason}")
+    });
+    texts.collect::<Vec<_>>().join("; ")
 }
 
 /// What the VMs of a proxy report together; of their epochs the lowest, unless

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Config, cors, keys, listener, log, rebalance, registry, upstream};
+use super::{Config, cors, grpc_clients, keys, listener, log, rebalance, registry, upstream};
 use crate::bootstrap::XDS_CLUSTER;
 use crate::resources::UNROUTABLE;
 
@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     in_range("body_timeout", config.body_timeout, &DURATIONS)?;
     upstream::check(&config.upstream)?;
     config.listener.as_ref().map_or(Ok(()), listener::check)?;
+    grpc_clients::check(config)?;
     cors::check(&config.cors)?;
     log::check(&config.log)?;
     rebalance::check(&config.rebalance)?;
@@ -61,7 +62,7 @@ pub(super) fn in_range(
     ))
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -421,3 +421,26 @@ fn a_log_filter_that_means_nothing_is_refused() {
     let error = Config::parse(text, Path::new("c.yaml")).unwrap_err();
     assert!(error.to_string().contains("log.filter"), "{error}");
 }
+
+#[test]
+fn grpc_clients_need_a_ring_that_they_can_build() {
+    let with = |policy: &str, target: &str| {
+        let clients = format!("grpc_clients: {{target: '{target}'}}");
+        parse(&format!("{LEAST}policy: {policy}\n{clients}\n"))
+    };
+    let config = with("ring_hash:1024:4096", "direct").unwrap();
+    assert_eq!(config.grpc_clients.unwrap().target, "direct");
+    for policy in [
+        "maglev",
+        "ring_hash",
+        "ring_hash:1:4097",
+        "ring_hash:1:9:murmur2",
+    ] {
+        let error = with(policy, "direct").unwrap_err();
+        assert!(error.contains("such as ring_hash:1024:4096"), "{error}");
+    }
+    for target in ["", "a b", "yorkies"] {
+        let error = with("ring_hash:1024:4096", target).unwrap_err();
+        assert!(error.contains("grpc_clients.target"), "{error}");
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Fleet;
-use super::proxy::{Nack, ProxyState};
+use super::proxy::ProxyState;
 use crate::ads::{Holding, LogOnly, Proxy, ProxyObserver, Push, StreamId};
 use crate::snapshot::{ResourceType, Snapshot};
 
@@ -46,11 +46,7 @@ impl ProxyObserver for Fleet {
         let mut state = self.lock();
         state.traffic.nacked(kind);
         if let Some(proxy) = state.proxies.get_mut(&stream) {
-            proxy.nacks[kind as usize] = Some(Nack {
-                version: version.to_owned(),
-                reason: reason.to_owned(),
-                is_mended: false,
-            });
+            proxy.nacked(kind, version, reason);
         }
     }
 

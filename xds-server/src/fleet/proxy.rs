@@ -39,6 +39,7 @@ pub(super) struct ProxyState {
     /// Versions of the responses that it was sent last, and accepted last.
     pub(super) sent: [Option<Arc<str>>; KINDS],
     pub(super) acked: [Option<Arc<str>>; KINDS],
+    /// By type.
     pub(super) nacks: [Option<Nack>; KINDS],
     pub(super) kept: [Keep; KINDS],
 }
@@ -69,7 +70,9 @@ pub(super) struct Look {
 pub(super) struct Nack {
     pub(super) version: String,
     pub(super) reason: String,
-    /// Whether it has accepted another of the type since.
+    /// How many it has refused since there was nothing refused.
+    pub(super) times: u64,
+    /// Whether it has accepted, since, all that it was sent in place of it.
     pub(super) is_mended: bool,
 }
 
@@ -117,6 +120,9 @@ impl ProxyState {
         }
         self.is_back |= holding.is_back();
         self.kept[at].update(kind, holding, snapshot);
+        if let Some(nack) = &mut self.nacks[kind as usize] {
+            nack.is_mended = !holding.is_refusing();
+        }
         let covers = holding.covers(kind, snapshot);
         let asked = std::mem::replace(&mut self.asked[at], true);
         let covered = std::mem::replace(&mut self.covered[at], covers);
@@ -137,9 +143,18 @@ impl ProxyState {
 
     pub(super) fn acked(&mut self, kind: ResourceType, version: &str) {
         self.acked[kind as usize] = Some(version.into());
-        if let Some(nack) = &mut self.nacks[kind as usize] {
-            nack.is_mended = true;
-        }
+    }
+
+    pub(super) fn nacked(&mut self, kind: ResourceType, version: &str, reason: &str) {
+        let nack = &mut self.nacks[kind as usize];
+        let before = nack.as_ref().filter(|before| !before.is_mended);
+        let times = before.map_or(0, |before| before.times) + 1;
+        *nack = Some(Nack {
+            version: version.to_owned(),
+            reason: reason.to_owned(),
+            times,
+            is_mended: false,
+        });
     }
 
     /// How far it is with a type of `newest`; `None` if it never asked for it.

@@ -66,11 +66,6 @@ fn node<'a, 'n>(
 }
 
 fn stream_status(state: &ProxyState, newest: Option<&Arc<Snapshot>>) -> StreamStatus {
-    let nacks = || {
-        ResourceType::ALL
-            .into_iter()
-            .filter_map(|kind| nack_status(state, kind))
-    };
     let types = ResourceType::ALL.into_iter().filter_map(|kind| {
         let of =
             |versions: &[Option<Arc<str>>]| versions[kind as usize].as_deref().map(str::to_owned);
@@ -89,7 +84,6 @@ fn stream_status(state: &ProxyState, newest: Option<&Arc<Snapshot>>) -> StreamSt
         mode: state.proxy.mode.name().to_owned(),
         current: false,
         types: types.collect(),
-        nack: nacks().min_by_key(|nack| nack.mended),
     }
 }
 
@@ -99,6 +93,7 @@ fn nack_status(state: &ProxyState, kind: ResourceType) -> Option<NackStatus> {
         kind: kind.name().to_owned(),
         version: nack.version.clone(),
         reason: nack.reason.clone(),
+        times: nack.times,
         mended: nack.is_mended,
     })
 }

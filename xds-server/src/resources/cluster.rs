@@ -67,7 +67,7 @@ pub(super) fn cluster(config: &Config) -> Cluster {
     }
 }
 
-fn load_balancing(policy: Policy) -> (LbPolicy, LbConfig) {
+pub(super) fn load_balancing(policy: Policy) -> (LbPolicy, LbConfig) {
     match policy {
         Policy::Maglev { table_size } => (
             LbPolicy::Maglev,
@@ -96,7 +96,7 @@ fn load_balancing(policy: Policy) -> (LbPolicy, LbConfig) {
 
 /// Envoy's default of 1024 open requests would turn a thousand watches into
 /// 503 for everybody else.
-fn circuit_breakers(upstream: &Upstream) -> CircuitBreakers {
+pub(super) fn circuit_breakers(upstream: &Upstream) -> CircuitBreakers {
     let thresholds = [RoutingPriority::Default, RoutingPriority::High].map(|priority| Thresholds {
         priority: priority.into(),
         max_connections: Some(u32_value(upstream.max_connections)),

@@ -17,12 +17,21 @@ use super::{address, u32_value};
 /// depends on the order. An empty roster is an empty list, never a removal,
 /// which Envoy would not act on.
 pub(super) fn endpoints(assigned: &FilterConfig) -> ClusterLoadAssignment {
+    in_locality(assigned, &assigned.cluster, LocalityLbEndpoints::default())
+}
+
+/// The same under the name of a cluster, in that locality.
+pub(super) fn in_locality(
+    assigned: &FilterConfig,
+    cluster: &str,
+    locality: LocalityLbEndpoints,
+) -> ClusterLoadAssignment {
     let members = assigned.members.as_ref().map_or(&[][..], Roster::members);
     ClusterLoadAssignment {
-        cluster_name: assigned.cluster.clone(),
+        cluster_name: cluster.to_owned(),
         endpoints: vec![LocalityLbEndpoints {
             lb_endpoints: members.iter().map(endpoint).collect(),
-            ..LocalityLbEndpoints::default()
+            ..locality
         }],
         ..ClusterLoadAssignment::default()
     }

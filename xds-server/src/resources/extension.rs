@@ -8,22 +8,45 @@ use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
 use envoy_types::pb::google::protobuf::StringValue;
+use prost::Message;
 use sharding::FilterConfig;
 
 use super::{FILTER, any, bool_value};
 use crate::module::Module;
+use crate::snapshot::{Resource, ResourceType};
 
 const RUNTIME: &str = "envoy.wasm.runtime.v8";
 
-/// The filter under one assignment. Between assignments only `configuration`
+/// The filter under one assignment. It can be varied: blanks at the end of its
+/// JSON make other bytes of it.
+pub(super) fn resource(
+    name: &'static str,
+    module: &Module,
+    assigned: &FilterConfig,
+) -> (ResourceType, Resource) {
+    // Neither a map with odd keys nor a failing writer is involved, so this cannot fail; were it
+    // to, the filter would refuse the empty text and keep its last good state.
+    let json = assigned.to_json().unwrap_or_default();
+    let resource = super::resource(name, &filter(name, module, json.clone()));
+    let module = module.clone();
+    let resource = resource.with_variation(move |number| {
+        let json = format!("{json}{}", blanks(number));
+        filter(name, &module, json).encode_to_vec().into()
+    });
+    (ResourceType::Extension, resource)
+}
+
+/// A number in blanks, none of which any JSON reader minds.
+fn blanks(number: u64) -> String {
+    let bits = (0..u64::BITS).map(|bit| number >> bit & 1 == 1);
+    bits.map(|bit| if bit { '\t' } else { ' ' }).collect()
+}
+
+/// The filter under one assignment, in JSON. Between assignments only `configuration`
 /// changes, so that Envoy keeps the VM and with it what the filter knows of
 /// open streams. `name` is that of the resource; whatever it is, the VM is one.
-pub(super) fn filter(name: &str, module: &Module, assigned: &FilterConfig) -> TypedExtensionConfig {
-    let configuration = StringValue {
-        // Neither a map with odd keys nor a failing writer is involved, so this cannot fail; were it
-        // to, the filter would refuse the empty text and keep its last good state.
-        value: assigned.to_json().unwrap_or_default(),
-    };
+fn filter(name: &str, module: &Module, json: String) -> TypedExtensionConfig {
+    let configuration = StringValue { value: json };
     let config = PluginConfig {
         name: name.to_owned(),
         root_id: name.to_owned(),

@@ -130,7 +130,7 @@ fn connection_manager(config: &config::Listener) -> HttpConnectionManager {
     }
 }
 
-fn typed_filter<M: Message + Name>(name: &str, config: &M) -> HttpFilter {
+pub(super) fn typed_filter<M: Message + Name>(name: &str, config: &M) -> HttpFilter {
     HttpFilter {
         name: name.to_owned(),
         config_type: Some(http_filter::ConfigType::TypedConfig(any(config))),

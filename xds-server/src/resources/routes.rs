@@ -44,13 +44,7 @@ pub(super) fn routes(config: &Config) -> RouteConfiguration {
         "keyed",
         &[SHARD_KEY, SHARD_EPOCH],
         &config.cluster,
-        vec![HashPolicy {
-            policy_specifier: Some(PolicySpecifier::Header(Header {
-                header_name: SHARD_KEY.to_owned(),
-                ..Header::default()
-            })),
-            terminal: true,
-        }],
+        vec![by_shard_key()],
     );
     let any_member = member_route("any", &[SHARD_EPOCH], &config.cluster, Vec::new());
     RouteConfiguration {
@@ -67,6 +61,17 @@ pub(super) fn routes(config: &Config) -> RouteConfiguration {
             ..VirtualHost::default()
         }],
         ..RouteConfiguration::default()
+    }
+}
+
+/// Hashes the key.
+pub(super) fn by_shard_key() -> HashPolicy {
+    HashPolicy {
+        policy_specifier: Some(PolicySpecifier::Header(Header {
+            header_name: SHARD_KEY.to_owned(),
+            ..Header::default()
+        })),
+        terminal: true,
     }
 }
 
@@ -118,7 +123,7 @@ fn unroutable() -> Route {
     }
 }
 
-fn every_path(headers: Vec<HeaderMatcher>) -> RouteMatch {
+pub(super) fn every_path(headers: Vec<HeaderMatcher>) -> RouteMatch {
     RouteMatch {
         path_specifier: Some(PathSpecifier::Prefix("/".to_owned())),
         headers,
@@ -126,7 +131,7 @@ fn every_path(headers: Vec<HeaderMatcher>) -> RouteMatch {
     }
 }
 
-fn has_header(name: &str) -> HeaderMatcher {
+pub(super) fn has_header(name: &str) -> HeaderMatcher {
     HeaderMatcher {
         name: name.to_owned(),
         header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),

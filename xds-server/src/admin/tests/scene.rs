@@ -188,6 +188,7 @@ fn proxy() -> Proxy {
         software: "envoy 1.40.0".to_owned(),
         address: Some(([127, 0, 0, 1], 5).into()),
         mode: Mode::Delta,
+        reads_hash_key: false,
     }
 }
 

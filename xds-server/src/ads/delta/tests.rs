@@ -5,6 +5,10 @@ use crate::ads::session::Session as _;
 use crate::ads::support::{CDS, ECDS, EDS, LDS, Named, RDS, snapshot, strings};
 use prost::Message;
 
+mod audience;
+mod back_off;
+mod updates;
+
 fn session() -> Session {
     Session::new(StreamId(7), "replica-1", None)
 }
@@ -259,7 +263,7 @@ fn names_removed_while_a_proxy_was_away_are_named_on_its_return() {
 }
 
 #[test]
-fn what_is_refused_is_not_sent_again_until_it_changes() {
+fn what_is_refused_is_not_sent_again_at_once_but_when_it_changes() {
     let mut session = session();
     let good = snapshot(&[(ECDS, "f", "good")]);
     tell(&mut session, ask(ECDS, &["f"], &[]), &good);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use prost::Message;
 
-use super::{BAD, CDS, ECDS, EDS, Held, KINDS};
+use super::{CDS, ECDS, EDS, Held, KINDS};
 use crate::ads::delta::Session;
 use crate::ads::message::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, ErrorDetail};
 use crate::ads::session::StreamId;
@@ -81,29 +81,41 @@ impl super::Proxy for Proxy {
                 (named.name, named.version, content.to_owned())
             })
             .collect();
-        let good = items.iter().all(|(_, _, content)| content != BAD);
+        let mut good = true;
+        let mut applied = Vec::new();
+        for (name, version, content) in items {
+            let news = match kind {
+                ECDS => self.held.look_at(&content),
+                _ => Some(content),
+            };
+            good &= !news.as_ref().is_some_and(|news| self.held.refuses(news));
+            applied.push((name, version, news));
+        }
         let state = self.types.entry(kind).or_default();
         state.answers.push_back((response.nonce, good));
         if !good {
             if kind == CDS {
                 // It takes what is good, but Envoy would still show the version before,
                 // which is the limit that `ads/delta.rs` names.
-                for (name, _, content) in &items {
-                    if content != BAD {
+                for (name, _, content) in &applied {
+                    let content = content.as_ref().unwrap();
+                    if !self.held.refuses(content) {
                         self.held.set(CDS, name, content);
                         state.versions.insert(name.clone(), "partly".to_owned());
                     }
                 }
             }
             if kind == EDS {
-                let names = items.into_iter().map(|(name, ..)| name);
+                let names = applied.into_iter().map(|(name, ..)| name);
                 self.held.patient.extend(names);
             }
             return;
         }
-        for (name, version, content) in items {
+        for (name, version, content) in applied {
             if self.wants(kind, &name) {
-                self.held.set(kind, &name, &content);
+                if let Some(content) = content {
+                    self.held.set(kind, &name, &content);
+                }
                 let state = self.types.entry(kind).or_default();
                 state.versions.insert(name, version);
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 
-use super::{BAD, CDS, ECDS, EDS, Held, KINDS};
+use super::{CDS, ECDS, EDS, Held, KINDS};
 use crate::ads::message::{DiscoveryRequest, DiscoveryResponse, ErrorDetail};
 use crate::ads::session::StreamId;
 use crate::ads::sotw::Session;
@@ -96,7 +96,13 @@ impl super::Proxy for Proxy {
                 (name.to_owned(), content.to_owned())
             })
             .collect();
-        let good = items.iter().all(|(_, content)| content != BAD);
+        let held = &mut self.held;
+        let items = items.into_iter().filter_map(|(name, content)| match kind {
+            ECDS => Some((name, held.look_at(&content)?)),
+            _ => Some((name, content)),
+        });
+        let items: Vec<(String, String)> = items.collect();
+        let good = !items.iter().any(|(_, content)| self.held.refuses(content));
         if good {
             state.version = version_info;
         } else {
@@ -119,7 +125,7 @@ impl super::Proxy for Proxy {
             self.held.patient.extend(names);
         }
         for (name, content) in items {
-            if good || (kind == CDS && content != BAD) {
+            if good || (kind == CDS && !self.held.refuses(&content)) {
                 self.held.set(kind, &name, &content);
             }
         }

@@ -6,6 +6,8 @@ use crate::ads::support::{Any, CDS, ECDS, EDS, LDS, RDS, snapshot, strings};
 use prost::Message;
 
 mod answers;
+mod audience;
+mod back_off;
 mod next_stream;
 mod subscriptions;
 mod updates;

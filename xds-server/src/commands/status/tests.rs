@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::api::{MemberStatus, NackStatus, VmStatus};
+use crate::api::{MemberStatus, NackStatus, TypeState, TypeStatus, VmStatus};
 use crate::rebalance::{Cause, PlanSummary, Reason};
 
 fn record(outcome: Outcome) -> Record {
@@ -50,7 +50,6 @@ fn stream(current: bool) -> StreamStatus {
         mode: "delta".to_owned(),
         current,
         types: BTreeMap::new(),
-        nack: None,
     }
 }
 
@@ -107,10 +106,17 @@ fn what_is_wrong_is_said() {
         kind: "ecds".to_owned(),
         version: "x".to_owned(),
         reason: "no\nmodule".to_owned(),
+        times: 3,
         mended: false,
     };
-    status.proxies[0].streams.push(StreamStatus {
+    let ecds = TypeStatus {
+        state: TypeState::Rejected,
+        sent: Some("x".to_owned()),
+        accepted: None,
         nack: Some(nack),
+    };
+    status.proxies[0].streams.push(StreamStatus {
+        types: BTreeMap::from([("ecds".to_owned(), ecds)]),
         ..stream(false)
     });
     status.proxies[0].vms[0].phase = VmPhase::Stopped;
@@ -130,7 +136,7 @@ fn what_is_wrong_is_said() {
     status.unreported = true;
     let text = screen(&status, 22_500);
     for part in [
-        "rejected ecds: no module",
+        "rejected ecds x (3 times): no module",
         "STOPPED: predictions are wrong",
         "not connected",
         "no VM reports: releases rest on accepted updates alone",

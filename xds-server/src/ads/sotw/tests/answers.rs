@@ -19,7 +19,7 @@ fn every_response_has_a_nonce_of_its_own() {
 }
 
 #[test]
-fn what_is_refused_is_not_sent_again_until_it_changes() {
+fn what_is_refused_is_not_sent_again_at_once_but_when_it_changes() {
     let mut session = session();
     let good = accepted(
         &mut session,

@@ -82,3 +82,21 @@ fn only_who_shows_a_version_was_here_before() {
     second.on_request(again(&filter, &["f"]), &changed);
     assert!(second.progress(ECDS).is_back && !second.progress(CDS).is_back);
 }
+
+#[test]
+fn a_proxy_that_goes_over_to_another_replica_is_sent_the_difference_only() {
+    let one = snapshot(&[(CDS, "a", "1"), (CDS, "b", "1")]);
+    let had = accepted(&mut session(), CDS, &[], &one);
+    let same = snapshot(&[(CDS, "b", "1"), (CDS, "a", "1")]);
+    let turn = session().on_request(again(&had, &[]), &same);
+    assert_eq!(told(&turn.responses), [], "they agree");
+    // One that is behind, and comes to know the same.
+    let behind = snapshot(&[(CDS, "a", "0")]);
+    let mut other = session();
+    let old = only(other.on_request(again(&had, &[]), &behind).responses);
+    assert_eq!(told(std::slice::from_ref(&old)), [texts(CDS, &["0"])]);
+    settled(&mut other, &old, &[], &behind);
+    let new = only(other.on_snapshot(&same));
+    assert_eq!(told(std::slice::from_ref(&new)), [texts(CDS, &["1", "1"])]);
+    assert_eq!(new.version_info, had.version_info);
+}

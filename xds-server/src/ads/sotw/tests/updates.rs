@@ -120,3 +120,37 @@ fn a_cluster_leaves_after_the_routes_that_named_it() {
         [texts(CDS, &[])]
     );
 }
+
+/// Every order of states in which a route leads to one of its clusters.
+#[test]
+fn a_route_never_leads_to_a_cluster_that_is_not_there() {
+    type State = (&'static [&'static str], &'static str);
+    const STATES: [State; 4] = [
+        (&["a"], "a"),
+        (&["b"], "b"),
+        (&["a", "b"], "a"),
+        (&["a", "b"], "b"),
+    ];
+    let snapshot_of = |(clusters, route): State| {
+        let clusters = clusters.iter().map(|&name| (CDS, name, name));
+        snapshot(&clusters.chain([(RDS, "r", route)]).collect::<Vec<_>>())
+    };
+    for number in 0..4_usize.pow(4) {
+        let states = [1, 4, 16, 64].map(|place| STATES[number / place % 4]);
+        let mut session = session();
+        accepted(&mut session, CDS, &[], &snapshot_of(states[0]));
+        accepted(&mut session, RDS, &["r"], &snapshot_of(states[0]));
+        let (mut clusters, mut route) = (strings(states[0].0), states[0].1.to_owned());
+        for state in states {
+            for (kind, contents) in told(&session.on_snapshot(&snapshot_of(state))) {
+                match kind {
+                    CDS => clusters = contents,
+                    _ => route.clone_from(&contents[0]),
+                }
+                assert!(clusters.contains(&route), "{states:?}");
+            }
+            clusters.sort();
+            assert_eq!((&clusters, &*route), (&strings(state.0), state.1));
+        }
+    }
+}
