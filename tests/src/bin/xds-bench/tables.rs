@@ -1,0 +1,83 @@
+//! What a person reads of it.
+
+use std::time::Duration;
+
+use yorkies_tests::Figures;
+
+use crate::Run;
+use crate::stopwatch::Times;
+
+/// One line for a run, as soon as it is over.
+pub(crate) fn run(run: &Run) {
+    println!("{}", line(run, &[run]));
+}
+
+/// One line for each kind of run: medians over all runs, and of changes over
+/// all changes.
+pub(crate) fn medians(runs: &[Run]) {
+    println!("\nmedians");
+    let mut shown: Vec<&Run> = Vec::new();
+    for run in runs {
+        let is_alike = |other: &&Run| other.proxies == run.proxies && other.mode == run.mode;
+        if shown.iter().any(is_alike) {
+            continue;
+        }
+        let alike: Vec<&Run> = runs.iter().filter(is_alike).collect();
+        println!("{}", line(run, &alike));
+        shown.push(run);
+    }
+}
+
+fn line(run: &Run, runs: &[&Run]) -> String {
+    let syncs = runs.iter().map(|run| &run.sync.from_start);
+    let changes = || runs.iter().flat_map(|run| &run.changes);
+    let from_start = changes().map(|times: &Times| &times.from_start);
+    let from_first_byte = changes().map(|times| &times.from_first_byte);
+    let bytes = |of: &dyn Fn(&Run) -> u64| middle(runs.iter().map(|run| of(run)));
+    let per = |bytes: u64| bytes as f64 / run.proxies as f64 / 1e3;
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    let count = run.changes.len().max(1) as u64;
+    format!(
+        "{} proxies, {}\n  \
+         first configuration      {}, {} ms CPU\n  \
+         change, from trigger     {}\n  \
+         change, from first byte  {}, {} ms CPU\n  \
+         memory                   {:.1} MB before, {:.1} MB with all at rest ({:.1} KB each), {:.1} MB after the changes; peaks {:.1} MB and {:.1} MB",
+        run.proxies,
+        run.mode.name(),
+        figures(syncs),
+        bytes(&|run| run.synced.cpu_ms - run.before.cpu_ms),
+        figures(from_start),
+        figures(from_first_byte),
+        bytes(&|run| (run.changed.cpu_ms - run.synced.cpu_ms) / count),
+        mb(bytes(&|run| run.before.rss_bytes)),
+        mb(bytes(&|run| run.synced.rss_bytes)),
+        per(bytes(&|run| run
+            .synced
+            .rss_bytes
+            .saturating_sub(run.before.rss_bytes))),
+        mb(bytes(&|run| run.changed.rss_bytes)),
+        mb(bytes(&|run| run.synced.peak_bytes)),
+        mb(bytes(&|run| run.changed.peak_bytes)),
+    )
+}
+
+/// The medians of what each of them says.
+fn figures<'a>(all: impl Iterator<Item = &'a Figures> + Clone) -> String {
+    let median = |of: fn(&Figures) -> Option<Duration>| {
+        let figures: Figures = all.clone().filter_map(of).collect();
+        Figures::show(figures.median())
+    };
+    format!(
+        "p50 {}, p99 {}, last {}",
+        median(Figures::median),
+        median(|figures| figures.share(99)),
+        median(Figures::worst)
+    )
+}
+
+fn middle(numbers: impl Iterator<Item = u64>) -> u64 {
+    let mut numbers: Vec<_> = numbers.collect();
+    numbers.sort_unstable();
+    numbers.get(numbers.len() / 2).copied().unwrap_or_default()
+}
