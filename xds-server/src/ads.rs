@@ -24,9 +24,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::server::Grpc;
 use tonic::service::Routes;
 
+mod body;
 mod codec;
 mod connection;
 mod delta;
@@ -50,9 +50,8 @@ pub use session::StreamId;
 pub use subscription::Subscription;
 
 use crate::snapshot::Snapshot;
-use codec::DiscoveryCodec;
 use connection::Stop;
-use rpc::{Exchange, Rpc};
+use rpc::Rpc;
 use stream::Context;
 
 /// Largest request. tonic's default of 4 MiB is too little for a delta proxy
@@ -143,17 +142,11 @@ impl AdsServer {
         match mode {
             Mode::StateOfTheWorld => {
                 let session = sotw::Session::new(id, &self.identifier, only);
-                Grpc::new(DiscoveryCodec::default())
-                    .max_decoding_message_size(MAX_REQUEST_BYTES)
-                    .streaming(Exchange::new(session, context), request)
-                    .await
+                rpc::exchange(session, request, context, MAX_REQUEST_BYTES)
             }
             Mode::Delta => {
                 let session = delta::Session::new(id, &self.identifier, only);
-                Grpc::new(DiscoveryCodec::default())
-                    .max_decoding_message_size(MAX_REQUEST_BYTES)
-                    .streaming(Exchange::new(session, context), request)
-                    .await
+                rpc::exchange(session, request, context, MAX_REQUEST_BYTES)
             }
         }
     }

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
+use tonic_prost::ProstCodec;
 
 use super::*;
 use crate::ads::message::ErrorDetail;
@@ -313,7 +314,7 @@ async fn garbage_ends_its_own_stream_only() {
         code: -1,
         message: "not a request at all".to_owned(),
     }]);
-    let codec = DiscoveryCodec::<ErrorDetail, message::DiscoveryResponse>::default();
+    let codec = ProstCodec::<ErrorDetail, message::DiscoveryResponse>::default();
     let response = client.streaming(tonic::Request::new(garbage), path.parse().unwrap(), codec);
     let end = response.await.unwrap().into_inner().message().await;
     assert!(!matches!(end, Ok(Some(_))), "{end:?}");
@@ -415,7 +416,7 @@ async fn other_services_share_the_port_and_unknown_ones_are_unimplemented() {
     let server = Server::start(snapshot(&[])).await;
     let mut client = tonic::client::Grpc::new(server.channel().await);
     client.ready().await.unwrap();
-    let codec = DiscoveryCodec::<ErrorDetail, ErrorDetail>::default();
+    let codec = ProstCodec::<ErrorDetail, ErrorDetail>::default();
     let path = "/yorkies.v1.Nothing/Here".parse().unwrap();
     let request = tonic::Request::new(ErrorDetail::default());
     let error = client.unary(request, path, codec).await.unwrap_err();
