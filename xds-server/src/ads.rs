@@ -31,11 +31,14 @@ mod codec;
 mod connection;
 mod delta;
 mod flight;
+mod gathering;
+mod listener;
 mod message;
 #[cfg(test)]
 mod model;
 mod observer;
 pub(crate) mod progress;
+mod requests;
 mod rpc;
 mod session;
 mod sotw;
@@ -44,6 +47,7 @@ mod subscription;
 #[cfg(test)]
 pub(crate) mod support;
 
+pub(crate) use listener::listen;
 pub use observer::{Holding, LogOnly, Mode, Proxy, ProxyObserver};
 pub use progress::Versions;
 pub use session::StreamId;

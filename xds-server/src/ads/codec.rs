@@ -1,13 +1,11 @@
-//! Requests and responses as gRPC's messages.
+//! Responses as gRPC's messages.
 
 use std::collections::VecDeque;
-use std::marker::PhantomData;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use tonic::Status;
-use tonic::codec::{DecodeBuf, Decoder};
 
 use crate::ads::message::{DeltaDiscoveryResponse, DiscoveryResponse};
 
@@ -75,26 +73,6 @@ pub(crate) fn pieces(mut response: impl Response) -> Result<VecDeque<Bytes>, Sta
         pieces.push_back(own.freeze());
     }
     Ok(pieces)
-}
-
-/// Decodes requests.
-pub(crate) struct Requests<R>(PhantomData<R>);
-
-impl<R> Default for Requests<R> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<R: Message + Default> Decoder for Requests<R> {
-    type Item = R;
-    type Error = Status;
-
-    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<R>, Status> {
-        R::decode(src)
-            .map(Some)
-            .map_err(|error| Status::invalid_argument(format!("request is malformed: {error}")))
-    }
 }
 
 #[cfg(test)]

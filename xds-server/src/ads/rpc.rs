@@ -4,12 +4,13 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use prost::Message;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Status, Streaming};
 
 use crate::ads::body::Messages;
-use crate::ads::codec::{self, Requests};
+use crate::ads::codec;
 use crate::ads::observer::Mode;
+use crate::ads::requests::Requests;
 use crate::ads::session::Session;
 use crate::ads::stream::{self, Context};
 use crate::snapshot::ResourceType;
@@ -69,8 +70,7 @@ where
         let status = format!("compression {encoding:?} is not supported: expected none");
         return Status::unimplemented(status).into_http();
     }
-    let decoder = Requests::default();
-    let requests = Streaming::new_request(decoder, request.into_body(), None, Some(largest));
+    let requests = Requests::new(request.into_body(), largest);
     let responses = Messages::new(stream::run(session, requests, context));
     let mut response = Response::new(Body::new(responses));
     let content_type = HeaderValue::from_static("application/grpc");

@@ -11,14 +11,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
+use hyper::body::Incoming;
 use prost::Message;
 use tokio::sync::watch;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::{debug, warn};
 
 use crate::ads::connection::Stop;
 use crate::ads::observer::{Holding, Mode, Proxy, ProxyObserver, shortened};
 use crate::ads::progress::Verdict;
+use crate::ads::requests::Requests;
 use crate::ads::session::{Session, StreamId, Turn};
 use crate::snapshot::{ResourceType, Snapshot};
 
@@ -34,7 +36,7 @@ pub(crate) struct Context {
 
 struct Driver<S: Session> {
     session: S,
-    requests: Streaming<S::Request>,
+    requests: Requests<S::Request, Incoming>,
     context: Context,
     proxy: Option<Proxy>,
     /// What of the latest pass is still to be taken by the connection.
@@ -46,7 +48,7 @@ struct Driver<S: Session> {
 /// The responses of a stream.
 pub(crate) fn run<S>(
     session: S,
-    requests: Streaming<S::Request>,
+    requests: Requests<S::Request, Incoming>,
     context: Context,
 ) -> impl Stream<Item = Result<S::Response, Status>> + Send
 where
@@ -94,7 +96,7 @@ where
                     self.outgoing.extend(self.session.on_snapshot(&snapshot));
                     self.tell_holdings(&snapshot);
                 }
-                request = self.requests.message() => match request {
+                request = self.requests.next() => match request {
                     Ok(Some(request)) => self.on_request(request),
                     Ok(None) => return None,
                     Err(error) => {

@@ -8,17 +8,8 @@
 
 #![forbid(unsafe_code)]
 
-mod crowd;
-mod grpc;
-mod http2;
-mod kind;
-mod proto;
-mod proxy;
-mod stopwatch;
-mod subscriber;
 mod tables;
 mod target;
-mod usage;
 
 use std::net::SocketAddr;
 use std::thread;
@@ -28,13 +19,9 @@ use anyhow::{Result, anyhow};
 use clap::{Args, Parser, ValueEnum};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
-use yorkies_tests::{Mode, TestEnvironment};
+use yorkies_tests::{Crowd, Kind, Mode, TestEnvironment, Times, Usage};
 
-use crowd::Crowd;
-use kind::Kind;
-use stopwatch::Times;
 use target::Target;
-use usage::Usage;
 
 /// Before a reading nothing has come for this long: longer than what a
 /// rebalance waits for.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use yorkies_tests::Figures;
+use yorkies_tests::{Figures, Times};
 
 use crate::Run;
-use crate::stopwatch::Times;
 
 /// One line for a run, as soon as it is over.
 pub(crate) fn run(run: &Run) {

@@ -1,11 +1,10 @@
 //! What is measured: our control plane, started here, or any other.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
-use sharding::Member;
 use tokio::process::Command;
-use yorkies_tests::{ControlPlane, Settings, TestEnvironment, eventually};
+use yorkies_tests::{ControlPlane, Settings, TestEnvironment, eventually, members_nowhere};
 
 use crate::External;
 
@@ -29,7 +28,7 @@ impl Target<'_> {
             ..Settings::default()
         };
         let mut control_plane = env.control_plane(settings).await?;
-        control_plane.edit(roster(members, 0))?;
+        control_plane.edit(members_nowhere(members, 0))?;
         eventually("serving", async || control_plane.published().await).await?;
         Ok(Self::Ours {
             control_plane: Box::new(control_plane),
@@ -61,7 +60,7 @@ impl Target<'_> {
                 changes,
             } => {
                 *changes += 1;
-                control_plane.edit(roster(*members, *changes))
+                control_plane.edit(members_nowhere(*members, *changes))
             }
             Self::Other(other) => {
                 let status = Command::new("sh").args(["-c", &other.trigger]).status();
@@ -71,16 +70,4 @@ impl Target<'_> {
             }
         }
     }
-}
-
-/// One of them counts double after every other change.
-fn roster(members: u32, changes: u32) -> Vec<Member> {
-    let network = u32::from(Ipv4Addr::new(10, 0, 0, 0));
-    let member = |number: u32| {
-        let address = Ipv4Addr::from(network + 1 + number);
-        let weight = if number == 0 { 1 + changes % 2 } else { 1 };
-        let id = format!("yorkie-{number}");
-        Member::new(id, (address, 8080).into(), weight)
-    };
-    (0..members).map(member).collect()
 }

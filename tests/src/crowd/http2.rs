@@ -22,22 +22,25 @@ const PADDED: u8 = 8;
 const STREAM: u32 = 1;
 const HEAD: usize = 9;
 
-/// Envoy's default (`initial_stream_window_size`, up to 1.35).
-const WINDOW: u32 = 256 << 20;
+/// Envoy's default (`initial_stream_window_size`).
+pub(crate) const WINDOW: u32 = 256 << 20;
 /// What every connection starts with.
-const FIRST_WINDOW: u32 = 65_535;
+pub(crate) const FIRST_WINDOW: u32 = 65_535;
 
-/// Opens a connection and on it a stream to that path.
-pub(crate) fn open(authority: &str, path: &str) -> BytesMut {
+/// Opens a connection and on it a stream to that path, with leave to send that
+/// many bytes, [`FIRST_WINDOW`] at least.
+pub(crate) fn open(authority: &str, path: &str, window: u32) -> BytesMut {
     const ENABLE_PUSH: u16 = 2;
     const INITIAL_WINDOW_SIZE: u16 = 4;
     let mut out = BytesMut::from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     head(&mut out, 12, SETTINGS, 0, 0);
-    for (setting, value) in [(ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, WINDOW)] {
+    for (setting, value) in [(ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, window)] {
         out.put_u16(setting);
         out.put_u32(value);
     }
-    window_update(&mut out, 0, WINDOW - FIRST_WINDOW);
+    if window > FIRST_WINDOW {
+        window_update(&mut out, 0, window - FIRST_WINDOW);
+    }
 
     // Without an index of its own (RFC 7541, 6.2.2), so that no table is needed.
     let mut fields = BytesMut::new();

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::Mode;
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
 use prost::Message;
-use yorkies_tests::Mode;
 
-use crate::grpc;
-use crate::kind::Kind;
-use crate::proto::{
+use crate::crowd::grpc;
+use crate::crowd::kind::Kind;
+use crate::crowd::proto::{
     Any, Cluster, ConnectionManager, DeltaDiscoveryRequest, DeltaDiscoveryResponse,
     DiscoveryRequest, DiscoveryResponse, Listener, Node, Resource,
 };

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use yorkies_tests::Figures;
+use crate::Figures;
 
-use crate::kind::Kind;
+use crate::crowd::kind::Kind;
 
 /// Over all proxies, since it was last started.
 #[derive(Debug)]
@@ -27,11 +27,11 @@ struct Progress {
 
 /// How long it took the proxies.
 #[derive(Debug, Clone)]
-pub(crate) struct Times {
-    /// Since the stopwatch was started.
-    pub(crate) from_start: Figures,
+pub struct Times {
+    /// Since it was waited for.
+    pub from_start: Figures,
     /// Since the first byte to the first proxy.
-    pub(crate) from_first_byte: Figures,
+    pub from_first_byte: Figures,
 }
 
 impl Stopwatch {

@@ -1,4 +1,4 @@
-//! What the server's process uses, by the kernel's word.
+//! What a process uses, by the kernel's word.
 
 use std::fs;
 
@@ -6,16 +6,18 @@ use anyhow::{Context, Result};
 
 /// One moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
-    /// Resident memory, and the most of it since [`Usage::forget_peak`].
-    pub(crate) rss_bytes: u64,
-    pub(crate) peak_bytes: u64,
+pub struct Usage {
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// The most of it since [`Usage::forget_peak`], or ever.
+    pub peak_bytes: u64,
     /// Processor time so far, in ticks of 10 ms as the kernel counts it.
-    pub(crate) cpu_ms: u64,
+    pub cpu_ms: u64,
 }
 
 impl Usage {
-    pub(crate) fn of(process: u32) -> Result<Self> {
+    /// Of that process.
+    pub fn of(process: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{process}/status"))
             .with_context(|| format!("no process {process}"))?;
         let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
@@ -33,8 +35,8 @@ impl Usage {
         })
     }
 
-    /// The peak counts from now on.
-    pub(crate) fn forget_peak(process: u32) -> Result<()> {
+    /// Lets the peak count from now on.
+    pub fn forget_peak(process: u32) -> Result<()> {
         Ok(fs::write(format!("/proc/{process}/clear_refs"), "5")?)
     }
 }

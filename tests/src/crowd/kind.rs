@@ -3,18 +3,24 @@
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-/// Those that a proxy asks for, in the order in which it does.
+/// A type that a proxy asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// Clusters.
     Cds,
+    /// Endpoints.
     Eds,
+    /// Listeners.
     Lds,
+    /// Routes.
     Rds,
+    /// Filters.
     Ecds,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [Self::Cds, Self::Eds, Self::Lds, Self::Rds, Self::Ecds];
+    /// All, in the order in which it does.
+    pub const ALL: [Self; 5] = [Self::Cds, Self::Eds, Self::Lds, Self::Rds, Self::Ecds];
 
     pub(crate) fn type_url(self) -> &'static str {
         match self {

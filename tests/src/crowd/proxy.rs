@@ -11,10 +11,10 @@ use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::grpc::Messages;
-use crate::http2::{self, Frames};
-use crate::stopwatch::Stopwatch;
-use crate::subscriber::Subscriber;
+use crate::crowd::grpc::Messages;
+use crate::crowd::http2::{self, FIRST_WINDOW, Frames, WINDOW};
+use crate::crowd::stopwatch::Stopwatch;
+use crate::crowd::subscriber::Subscriber;
 
 /// What all connections read into, in turn.
 pub(crate) type Buffer = Rc<RefCell<Box<[u8]>>>;
@@ -32,14 +32,8 @@ pub(crate) async fn run(
     buffer: Buffer,
     stopwatch: Rc<RefCell<Stopwatch>>,
 ) -> Result<()> {
-    let mut stream = TcpStream::connect(target).await.context("connecting")?;
-    stream.set_nodelay(true)?;
-    let mut out = http2::open(&target.to_string(), subscriber.path());
-    let mut requests = BytesMut::new();
-    subscriber.start(endpoints, &mut requests);
-    http2::data(&mut out, &requests);
-    stream.write_all(&out).await?;
-
+    let mut stream = connect(target, &mut subscriber, endpoints, WINDOW).await?;
+    let (mut out, mut requests) = (BytesMut::new(), BytesMut::new());
     let (mut frames, mut messages, mut arrived) =
         (Frames::default(), Messages::default(), Vec::new());
     loop {
@@ -72,4 +66,30 @@ pub(crate) async fn run(
             stopwatch.borrow_mut().accepted(number, kind, began, now);
         }
     }
+}
+
+/// Connects, asks, and never reads. A server can send it no more than HTTP/2
+/// grants unasked.
+pub(crate) async fn stuck(
+    target: SocketAddr,
+    mut subscriber: Subscriber,
+    endpoints: &[String],
+) -> Result<TcpStream> {
+    connect(target, &mut subscriber, endpoints, FIRST_WINDOW).await
+}
+
+async fn connect(
+    target: SocketAddr,
+    subscriber: &mut Subscriber,
+    endpoints: &[String],
+    window: u32,
+) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(target).await.context("connecting")?;
+    stream.set_nodelay(true)?;
+    let mut out = http2::open(&target.to_string(), subscriber.path(), window);
+    let mut requests = BytesMut::new();
+    subscriber.start(endpoints, &mut requests);
+    http2::data(&mut out, &requests);
+    stream.write_all(&out).await?;
+    Ok(stream)
 }
