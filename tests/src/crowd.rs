@@ -31,7 +31,7 @@ use subscriber::Subscriber;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// An update that takes longer will not come.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Proxies that are connected, or about to be. All of them run on the thread
 /// that they were made on, which needs a `LocalSet`.

@@ -65,7 +65,7 @@ fn proxies_that_never_read_delay_nobody_and_cost_little() {
                 }
                 sizes.push(Usage::of(control_plane.process_id()?)?.rss_bytes);
             }
-            // As a queue for each, what was published since the first change would be 200 MB.
+            // As a queue for each, what was published since the first change would be 100 MB.
             let grown = sizes.iter().max().context("no change")? - sizes[0];
             ensure!(
                 grown < 40 << 20,

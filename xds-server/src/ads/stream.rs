@@ -84,6 +84,8 @@ where
             if let Some(response) = self.outgoing.pop_front() {
                 return Some(Ok(response));
             }
+            // Thousands of streams are at rest most of the time.
+            self.outgoing = VecDeque::new();
             tokio::select! {
                 biased;
                 () = self.context.stop.requested() => {
