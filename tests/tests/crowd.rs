@@ -18,20 +18,18 @@ fn two_thousand_proxies_connect_at_once_and_nothing_is_left_of_them() {
     TestEnvironment::run(async |env| {
         let mut control_plane = start(env).await?;
         let test = async {
-            for change in 1..=2 {
-                let mut crowds = Mode::ALL.map(|mode| connect(&control_plane, 1000, mode));
-                for crowd in &mut crowds {
-                    crowd.done().await?;
-                    crowd.expect_change();
-                }
-                control_plane.edit(members_nowhere(MEMBERS, change))?;
-                for crowd in &mut crowds {
-                    crowd.done().await?;
-                }
-                drop(crowds);
-                for mode in Mode::ALL {
-                    expect_connected(&control_plane, mode, 0).await?;
-                }
+            let mut crowds = Mode::ALL.map(|mode| connect(&control_plane, 1000, mode));
+            for crowd in &mut crowds {
+                crowd.done().await?;
+                crowd.expect_change();
+            }
+            control_plane.edit(members_nowhere(MEMBERS, 1))?;
+            for crowd in &mut crowds {
+                crowd.done().await?;
+            }
+            drop(crowds);
+            for mode in Mode::ALL {
+                expect_connected(&control_plane, mode, 0).await?;
             }
             Ok(())
         };
@@ -41,8 +39,8 @@ fn two_thousand_proxies_connect_at_once_and_nothing_is_left_of_them() {
 
 #[test]
 fn proxies_that_never_read_delay_nobody_and_cost_little() {
-    const STUCK: usize = 50;
-    const CHANGES: u32 = 12;
+    const STUCK: usize = 100;
+    const CHANGES: u32 = 6;
     TestEnvironment::run(async |env| {
         let mut control_plane = start(env).await?;
         let test = async {
@@ -65,10 +63,10 @@ fn proxies_that_never_read_delay_nobody_and_cost_little() {
                 }
                 sizes.push(Usage::of(control_plane.process_id()?)?.rss_bytes);
             }
-            // As a queue for each, what was published since the first change would be 100 MB.
+            // As a queue for each, what was published since the first change would be 70 MB.
             let grown = sizes.iter().max().context("no change")? - sizes[0];
             ensure!(
-                grown < 40 << 20,
+                grown < 24 << 20,
                 "{grown} bytes for those who are stuck: {sizes:?}"
             );
             drop(stuck);
@@ -100,7 +98,8 @@ async fn expect_connected(control_plane: &ControlPlane, mode: Mode, count: usize
     let metric = format!("yorkies_proxies_connected{{mode=\"{}\"}}", mode.name());
     eventually("connected", async || {
         let connected = control_plane.metric(&metric).await?;
-        ensure!(connected == count as f64, "{connected} {}", mode.name());
+        let off = (connected - count as f64).abs();
+        ensure!(off < 0.5, "{connected} {}", mode.name());
         Ok(())
     })
     .await

@@ -192,8 +192,8 @@ mod tests {
         let mut writing = pin!(flushing(gathering.clone(), writing));
         let first = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await;
         assert!(first.is_pending());
-        let waiting = gathering.lock().buffer.len();
-        assert!(waiting <= FULL + frame.len(), "{waiting}");
+        let kept = gathering.lock().buffer.len();
+        assert!(kept <= FULL + frame.len(), "{kept}");
         let mut all = Vec::new();
         let reading = near.read_to_end(&mut all);
         let (read, ()) = tokio::join!(reading, writing);

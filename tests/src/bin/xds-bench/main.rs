@@ -98,7 +98,7 @@ struct Run {
     /// peaks are those of the time before.
     before: Usage,
     synced: Usage,
-    changed: Usage,
+    after: Usage,
 }
 
 fn main() -> Result<()> {
@@ -156,7 +156,7 @@ async fn run(
         changes.push(crowd.done().await?);
         crowd.silent(REST).await?;
     }
-    let changed = Usage::of(process)?;
+    let after = Usage::of(process)?;
     Ok(Run {
         proxies,
         mode,
@@ -164,6 +164,6 @@ async fn run(
         changes,
         before,
         synced,
-        changed,
+        after,
     })
 }

@@ -28,10 +28,10 @@ pub(crate) fn medians(runs: &[Run]) {
 }
 
 fn line(run: &Run, runs: &[&Run]) -> String {
-    let syncs = runs.iter().map(|run| &run.sync.from_start);
-    let changes = || runs.iter().flat_map(|run| &run.changes);
-    let from_start = changes().map(|times: &Times| &times.from_start);
-    let from_first_byte = changes().map(|times| &times.from_first_byte);
+    let syncs: Vec<_> = runs.iter().map(|run| &run.sync.from_start).collect();
+    let changes: Vec<&Times> = runs.iter().flat_map(|run| &run.changes).collect();
+    let from_start: Vec<_> = changes.iter().map(|times| &times.from_start).collect();
+    let from_first_byte: Vec<_> = changes.iter().map(|times| &times.from_first_byte).collect();
     let bytes = |of: &dyn Fn(&Run) -> u64| middle(runs.iter().map(|run| of(run)));
     let per = |bytes: u64| bytes as f64 / run.proxies as f64 / 1e3;
     let mb = |bytes: u64| bytes as f64 / 1e6;
@@ -44,27 +44,27 @@ fn line(run: &Run, runs: &[&Run]) -> String {
          memory                   {:.1} MB before, {:.1} MB with all at rest ({:.1} KB each), {:.1} MB after the changes; peaks {:.1} MB and {:.1} MB",
         run.proxies,
         run.mode.name(),
-        figures(syncs),
+        figures(&syncs),
         bytes(&|run| run.synced.cpu_ms - run.before.cpu_ms),
-        figures(from_start),
-        figures(from_first_byte),
-        bytes(&|run| (run.changed.cpu_ms - run.synced.cpu_ms) / count),
+        figures(&from_start),
+        figures(&from_first_byte),
+        bytes(&|run| (run.after.cpu_ms - run.synced.cpu_ms) / count),
         mb(bytes(&|run| run.before.rss_bytes)),
         mb(bytes(&|run| run.synced.rss_bytes)),
         per(bytes(&|run| run
             .synced
             .rss_bytes
             .saturating_sub(run.before.rss_bytes))),
-        mb(bytes(&|run| run.changed.rss_bytes)),
+        mb(bytes(&|run| run.after.rss_bytes)),
         mb(bytes(&|run| run.synced.peak_bytes)),
-        mb(bytes(&|run| run.changed.peak_bytes)),
+        mb(bytes(&|run| run.after.peak_bytes)),
     )
 }
 
 /// The medians of what each of them says.
-fn figures<'a>(all: impl Iterator<Item = &'a Figures> + Clone) -> String {
+fn figures(all: &[&Figures]) -> String {
     let median = |of: fn(&Figures) -> Option<Duration>| {
-        let figures: Figures = all.clone().filter_map(of).collect();
+        let figures: Figures = all.iter().filter_map(|each| of(each)).collect();
         Figures::show(figures.median())
     };
     format!(
