@@ -14,7 +14,7 @@ RELEASED    := YORKIES_XDS_SERVER=$(TARGET)/release/xds-server YORKIES_DOCUMENT_
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory released dist compose-test build filter toolchain envoy node python chromium compose jq clean
+.PHONY: help demo up test matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory bench-xds released dist compose-test build filter toolchain envoy node python chromium compose jq clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,11 @@ bench-two-writers: released ## How often two servers accept edits of one documen
 bench-memory: released ## What 1000 assignments cost an Envoy with 10000 open streams (15 minutes)
 	cargo build -q -p empty-filter --target $(WASM_TARGET) --profile filter
 	@$(RELEASED) cargo run -q -p yorkies-tests --bin memory-bench -- --empty $(LINKED)/empty_filter.wasm $(BENCH)
+
+bench-xds: filter ## Thousands of proxies: first configuration, a change, memory (5 minutes; BENCH="--help": any xDS server)
+	cargo build -q --release -p xds-server
+	@YORKIES_FILTER=$(TARGET)/filter/yorkies-filter.wasm $(RELEASED) \
+	  cargo run -q --release -p yorkies-tests --bin xds-bench -- $(BENCH)
 
 released: toolchain envoy
 	cargo build -q --release -p xds-server -p document-server

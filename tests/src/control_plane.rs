@@ -127,6 +127,12 @@ impl ControlPlane {
         self.address
     }
 
+    /// The number of its process.
+    pub fn process_id(&self) -> Result<u32> {
+        let process = self.process.as_ref();
+        Ok(process.context("the control plane is down")?.id())
+    }
+
     /// Its admin interface, which has another address after each start.
     #[must_use]
     pub fn admin_url(&self) -> String {

@@ -25,20 +25,23 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::server::Grpc;
 use tonic::service::Routes;
 
 mod back_offs;
+mod body;
 mod codec;
 mod connection;
 mod delta;
 mod flight;
+mod gathering;
+mod listener;
 mod message;
 #[cfg(test)]
 mod model;
 mod observer;
 pub(crate) mod progress;
 mod refusals;
+mod requests;
 mod rpc;
 mod session;
 mod sotw;
@@ -47,15 +50,15 @@ mod subscription;
 #[cfg(test)]
 pub(crate) mod support;
 
+pub(crate) use listener::listen;
 pub use observer::{Holding, LogOnly, Mode, Proxy, ProxyObserver, Push, Reached};
 pub use progress::Versions;
 pub use session::StreamId;
 pub use subscription::Subscription;
 
 use crate::snapshot::Snapshot;
-use codec::DiscoveryCodec;
 use connection::Stop;
-use rpc::{Exchange, Rpc};
+use rpc::Rpc;
 use stream::Context;
 
 /// Largest request. tonic's default of 4 MiB is too little for a delta proxy
@@ -151,17 +154,11 @@ impl AdsServer {
         match mode {
             Mode::StateOfTheWorld => {
                 let session = sotw::Session::new(id, &self.identifier, only);
-                Grpc::new(DiscoveryCodec::default())
-                    .max_decoding_message_size(MAX_REQUEST_BYTES)
-                    .streaming(Exchange::new(session, context), request)
-                    .await
+                rpc::exchange(session, request, context, MAX_REQUEST_BYTES)
             }
             Mode::Delta => {
                 let session = delta::Session::new(id, &self.identifier, only);
-                Grpc::new(DiscoveryCodec::default())
-                    .max_decoding_message_size(MAX_REQUEST_BYTES)
-                    .streaming(Exchange::new(session, context), request)
-                    .await
+                rpc::exchange(session, request, context, MAX_REQUEST_BYTES)
             }
         }
     }

@@ -4,11 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::admin::Admin;
-use crate::ads::AdsServer;
+use crate::ads::{self, AdsServer};
 use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::rebalance::Board;
@@ -22,8 +21,7 @@ use crate::{checks, registry, reports};
 /// server breaks.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let module = checks::files(&config)?;
-    let listener = TcpListener::bind(config.xds.listen)
-        .await
+    let listener = ads::listen(config.xds.listen)
         .with_context(|| format!("xds.listen {}: cannot be listened on", config.xds.listen))?;
     let address = listener.local_addr()?;
     let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));

@@ -22,6 +22,8 @@ use tokio::task::JoinSet;
 use tonic::body::Body;
 use tracing::{debug, warn};
 
+use crate::ads::gathering::{self, Gathering};
+
 /// A connection is pinged when it was silent for this long, so that a proxy
 /// behind a dead link is noticed ...
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -34,6 +36,11 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Pause after an accept that failed, most likely for want of descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// What a stream may have in the connection's buffer, in bytes, before it is
+/// asked for its next message: a proxy that does not read keeps that, and one
+/// message, of the snapshots of then from being freed.
+const MAX_BUFFERED: usize = 64 << 10;
 
 /// Completes when the server stops, or is gone. Cheap to clone.
 #[derive(Clone)]
@@ -107,19 +114,24 @@ where
         let response = service(request, address);
         async move { Ok::<_, Infallible>(response.await) }
     });
+    let gathering = Gathering::new(stream);
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stop.requested() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        .max_send_buf_size(MAX_BUFFERED)
+        .serve_connection(TokioIo::new(gathering.clone()), service);
+    let serving = async {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => result,
+            () = stop.requested() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
+    let result = gathering::flushing(gathering, serving).await;
     if let Err(error) = result {
         debug!(%address, %error, "Connection broken");
     }

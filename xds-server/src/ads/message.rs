@@ -2,8 +2,8 @@
 //!
 //! Written by hand for one reason: a resource is a [`Bytes`] that was encoded
 //! once. An embedded message and a `bytes` field look the same on the wire, so
-//! assembling a response copies no resource; only the codec does, into the
-//! frame. Unknown fields of requests are skipped.
+//! no resource is copied on its way to a stream (`ads/codec.rs`). Unknown fields
+//! of requests are skipped.
 
 use std::collections::BTreeMap;
 

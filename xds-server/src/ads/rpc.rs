@@ -1,17 +1,22 @@
 //! The RPCs of the discovery services, and how a session becomes one.
 
-use std::future::{Ready, ready};
-use std::pin::Pin;
-
-use futures_util::Stream;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
 use prost::Message;
-use tonic::server::StreamingService;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::Status;
+use tonic::body::Body;
 
+use crate::ads::body::Messages;
+use crate::ads::codec;
 use crate::ads::observer::Mode;
+use crate::ads::requests::Requests;
 use crate::ads::session::Session;
 use crate::ads::stream::{self, Context};
 use crate::snapshot::ResourceType;
+
+/// How requests are compressed.
+const ENCODING: &str = "grpc-encoding";
 
 /// One RPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,32 +51,31 @@ impl Rpc {
     }
 }
 
-/// A session as the handler of one bidirectional RPC.
-pub(crate) struct Exchange<S>(Option<(S, Context)>);
-
-impl<S> Exchange<S> {
-    pub(crate) fn new(session: S, context: Context) -> Self {
-        Self(Some((session, context)))
-    }
-}
-
-impl<S> StreamingService<S::Request> for Exchange<S>
+/// Answers one RPC with the responses of a session. `largest` is the most bytes
+/// that a request may have.
+pub(crate) fn exchange<S>(
+    session: S,
+    request: Request<Incoming>,
+    context: Context,
+    largest: usize,
+) -> Response<Body>
 where
     S: Session + Send + Sync + 'static,
     S::Request: Message + Default + 'static,
-    S::Response: Message + 'static,
+    S::Response: codec::Response + 'static,
 {
-    type Response = S::Response;
-    type ResponseStream = Pin<Box<dyn Stream<Item = Result<S::Response, Status>> + Send>>;
-    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<S::Request>>) -> Self::Future {
-        let Some((session, context)) = self.0.take() else {
-            return ready(Err(Status::internal("stream is already open")));
-        };
-        let responses = stream::run(session, request.into_inner(), context);
-        ready(Ok(Response::new(Box::pin(responses))))
+    if let Some(encoding) = request.headers().get(ENCODING)
+        && encoding != "identity"
+    {
+        let status = format!("compression {encoding:?} is not supported: expected none");
+        return Status::unimplemented(status).into_http();
     }
+    let requests = Requests::new(request.into_body(), largest);
+    let responses = Messages::new(stream::run(session, requests, context));
+    let mut response = Response::new(Body::new(responses));
+    let content_type = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
 }
 
 #[cfg(test)]

@@ -11,15 +11,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
+use hyper::body::Incoming;
 use prost::Message;
 use tokio::sync::watch;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::{debug, warn};
 
 use crate::ads::back_offs::BackOffs;
 use crate::ads::connection::Stop;
 use crate::ads::observer::{Holding, Mode, Proxy, ProxyObserver, Push, shortened};
 use crate::ads::progress::Verdict;
+use crate::ads::requests::Requests;
 use crate::ads::session::{Session, StreamId, Turn};
 use crate::snapshot::{ResourceType, Snapshot};
 
@@ -37,7 +39,7 @@ pub(crate) struct Context {
 
 struct Driver<S: Session> {
     session: S,
-    requests: Streaming<S::Request>,
+    requests: Requests<S::Request, Incoming>,
     context: Context,
     proxy: Option<Proxy>,
     /// What of the latest pass is still to be taken by the connection.
@@ -51,7 +53,7 @@ struct Driver<S: Session> {
 /// The responses of a stream.
 pub(crate) fn run<S>(
     session: S,
-    requests: Streaming<S::Request>,
+    requests: Requests<S::Request, Incoming>,
     context: Context,
 ) -> impl Stream<Item = Result<S::Response, Status>> + Send
 where
@@ -91,6 +93,8 @@ where
                 self.tell_push(&response);
                 return Some(Ok(response));
             }
+            // Thousands of streams are at rest most of the time.
+            self.outgoing = VecDeque::new();
             tokio::select! {
                 biased;
                 () = self.context.stop.requested() => {
@@ -109,7 +113,7 @@ where
                     self.outgoing.extend(responses);
                     self.tell_holdings(&snapshot);
                 }
-                request = self.requests.message() => match request {
+                request = self.requests.next() => match request {
                     Ok(Some(request)) => self.on_request(request),
                     Ok(None) => return None,
                     Err(error) => {

@@ -18,6 +18,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
+use tonic_prost::ProstCodec;
 
 use super::*;
 use crate::ads::message::ErrorDetail;
@@ -117,7 +118,7 @@ impl Server {
         let mut client = tonic::client::Grpc::new(self.channel().await);
         client.ready().await.unwrap();
         let open = tokio_stream::once(request).chain(tokio_stream::pending());
-        let codec = DiscoveryCodec::<Q, R>::default();
+        let codec = ProstCodec::<Q, R>::default();
         let response = client.streaming(tonic::Request::new(open), path.parse().unwrap(), codec);
         let mut responses = response.await.unwrap().into_inner();
         let first = timeout(PATIENCE, responses.message()).await;
@@ -442,7 +443,7 @@ async fn garbage_ends_its_own_stream_only() {
         code: -1,
         message: "not a request at all".to_owned(),
     }]);
-    let codec = DiscoveryCodec::<ErrorDetail, message::DiscoveryResponse>::default();
+    let codec = ProstCodec::<ErrorDetail, message::DiscoveryResponse>::default();
     let response = client.streaming(tonic::Request::new(garbage), path.parse().unwrap(), codec);
     let end = response.await.unwrap().into_inner().message().await;
     assert!(!matches!(end, Ok(Some(_))), "{end:?}");
@@ -581,7 +582,7 @@ async fn other_services_share_the_port_and_unknown_ones_are_unimplemented() {
     let server = Server::start(snapshot(&[])).await;
     let mut client = tonic::client::Grpc::new(server.channel().await);
     client.ready().await.unwrap();
-    let codec = DiscoveryCodec::<ErrorDetail, ErrorDetail>::default();
+    let codec = ProstCodec::<ErrorDetail, ErrorDetail>::default();
     let path = "/yorkies.v1.Nothing/Here".parse().unwrap();
     let request = tonic::Request::new(ErrorDetail::default());
     let error = client.unary(request, path, codec).await.unwrap_err();

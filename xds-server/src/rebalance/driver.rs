@@ -37,6 +37,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// state file.
 const LOOK_IDLE: Duration = Duration::from_secs(1);
 
+/// After a look it does not look again for what proxies tell before a multiple of
+/// the time that it took: thousands of them accept a change one by one, and are
+/// sent it by the same processors.
+const PAUSE: u32 = 4;
+
 /// What the driver works with.
 #[derive(Debug)]
 pub struct Parts {
@@ -63,6 +68,8 @@ pub struct Driver {
     snapshots: watch::Sender<Arc<Snapshot>>,
     planning: Planning,
     unreachable: Unreachable,
+    /// When it may look again for what proxies tell.
+    rested: Instant,
 }
 
 impl Driver {
@@ -90,6 +97,7 @@ impl Driver {
             snapshots: watch::Sender::new(Arc::default()),
             planning: Planning::default(),
             unreachable: Unreachable::default(),
+            rested: Instant::now(),
         }
     }
 
@@ -129,7 +137,7 @@ impl Driver {
                     Err(_) => return,
                 },
                 plan = self.planning.next() => plan,
-                () = self.parts.fleet.changed(), if is_active => Some(Event::Look),
+                () = changed_after(&self.parts.fleet, self.rested), if is_active => Some(Event::Look),
                 () = at(deadline), if deadline.is_some() => Some(Event::Look),
                 () = sleep(if is_active { LOOK_AGAIN } else { LOOK_IDLE }) => Some(Event::Look),
             };
@@ -181,6 +189,7 @@ impl Driver {
                     shown.pending = self.machine.has_pending();
                     shown.underway = underway.map(Arc::new);
                 });
+                self.rested = Instant::now() + now.instant.elapsed() * PAUSE;
                 return;
             }
             for effect in effects {
@@ -232,6 +241,14 @@ impl Driver {
             shown.past = self.machine.past().cloned().collect();
         });
     }
+}
+
+async fn changed_after(fleet: &Fleet, rested: Instant) {
+    // A shorter rest is none: timers count milliseconds.
+    if rested.saturating_duration_since(Instant::now()) > Duration::from_millis(1) {
+        sleep_until(rested.into()).await;
+    }
+    fleet.changed().await;
 }
 
 async fn at(instant: Option<Instant>) {
