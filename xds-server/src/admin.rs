@@ -33,6 +33,10 @@
 //! | `yorkies_proxies_left_behind_total` | proxies that a release did not wait for |
 //! | `yorkies_vms` | VMs that report |
 //! | `yorkies_nacks_total{type}` | updates that proxies rejected: `cds`, `eds`, `lds`, `rds`, `ecds` |
+//! | `yorkies_xds_connections` | open connections of the xDS port |
+//! | `yorkies_xds_refused_total{reason}` | what the xDS port refused: `connections` and `address` (too many), `tls` (no TLS, no certificate or a wrong one), `slow` (no request in time), `streams` (too many on a connection), `message` (too large), `identity` (streams and reports of a node that the certificate is not for) |
+//! | `yorkies_xds_idle_closed_total` | connections that were closed since nothing was open on them |
+//! | `yorkies_xds_tls_reloads_total{outcome}` | times that changed certificates were taken, `done`, or refused, `failed` |
 //! | `yorkies_reports_total`, `yorkies_reports_refused_total` | reports of VMs |
 
 use std::collections::BTreeMap;
@@ -44,11 +48,13 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tracing::{error, info};
 
+use crate::ads::Refusals;
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::rebalance::machine::{Pace, Settings};
 use crate::rebalance::{self, Board, Metrics};
 use crate::registry::{self, Sources};
+use crate::tls;
 
 mod answers;
 mod routes;
@@ -69,19 +75,34 @@ pub struct Admin {
     shares: Mutex<Option<(u64, Shares)>>,
 }
 
+/// Metrics that others count in.
+#[derive(Debug)]
+pub struct Registered {
+    /// Of rebalances.
+    pub metrics: Metrics,
+    /// Of who is refused at the xDS port.
+    pub refusals: Refusals,
+    /// Of its certificates.
+    pub tls: tls::Metrics,
+}
+
 impl Admin {
-    /// The interface, and the metrics that the rebalance counts in.
+    /// The interface, and the metrics that others count in.
     #[must_use]
     pub fn new(
         config: &Config,
         sources: &Arc<Sources>,
         fleet: &Arc<Fleet>,
         board: &Arc<Board>,
-    ) -> (Arc<Self>, Metrics) {
+    ) -> (Arc<Self>, Registered) {
         let mut registry = Registry::with_prefix("yorkies");
         registry::register(&mut registry, Arc::clone(sources));
         rebalance::register(&mut registry, Arc::clone(board));
-        let metrics = Metrics::register(&mut registry);
+        let registered = Registered {
+            metrics: Metrics::register(&mut registry),
+            refusals: Refusals::register(&mut registry),
+            tls: tls::Metrics::register(&mut registry),
+        };
         fleet::register(&mut registry, Arc::clone(fleet), Arc::clone(board));
         let settings = Settings::from(config);
         let this = Self {
@@ -92,7 +113,7 @@ impl Admin {
             ack_wait_ms: settings.ack_wait_ms(),
             shares: Mutex::default(),
         };
-        (Arc::new(this), metrics)
+        (Arc::new(this), registered)
     }
 
     /// Serves it at `address`. If that is taken there is no admin interface,

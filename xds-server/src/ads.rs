@@ -14,7 +14,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +26,8 @@ use tonic::codegen::Service;
 use tonic::server::Grpc;
 use tonic::service::Routes;
 
+mod accept;
+mod access;
 mod codec;
 mod connection;
 mod delta;
@@ -44,6 +45,8 @@ mod subscription;
 #[cfg(test)]
 pub(crate) mod support;
 
+pub(crate) use access::Peer;
+pub use access::{Access, Refusal, Refusals};
 pub use observer::{Holding, LogOnly, Mode, Proxy, ProxyObserver};
 pub use progress::Versions;
 pub use session::StreamId;
@@ -55,10 +58,6 @@ use connection::Stop;
 use rpc::{Exchange, Rpc};
 use stream::Context;
 
-/// Largest request. tonic's default of 4 MiB is too little for a delta proxy
-/// that comes back with tens of thousands of `initial_resource_versions`.
-const MAX_REQUEST_BYTES: usize = 32 << 20;
-
 /// The discovery services over one source of snapshots.
 #[derive(Clone)]
 pub struct AdsServer {
@@ -67,6 +66,7 @@ pub struct AdsServer {
     identifier: Arc<str>,
     others: Routes,
     streams: Arc<AtomicU64>,
+    access: Access,
 }
 
 impl AdsServer {
@@ -83,6 +83,7 @@ impl AdsServer {
             identifier: Arc::from("yorkies"),
             others: Routes::default(),
             streams: Arc::default(),
+            access: Access::default(),
         }
     }
 
@@ -90,6 +91,13 @@ impl AdsServer {
     #[must_use]
     pub fn with_identifier(mut self, identifier: impl Into<Arc<str>>) -> Self {
         self.identifier = identifier.into();
+        self
+    }
+
+    /// Lets in by these rules; left out, anybody, within the default limits.
+    #[must_use]
+    pub fn with_access(mut self, access: Access) -> Self {
+        self.access = access;
         self
     }
 
@@ -112,20 +120,22 @@ impl AdsServer {
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<()> {
         let (stop, stopped) = Stop::channel();
-        let service = move |request, address| {
+        let access = self.access.clone();
+        let service = move |request, peer| {
             let (server, stopped) = (self.clone(), stopped.clone());
-            async move { server.respond(request, address, stopped).await }
+            async move { server.respond(request, peer, stopped).await }
         };
-        connection::accept(listener, service, stop, shutdown).await
+        accept::accept(listener, access, service, stop, shutdown).await
     }
 
     async fn respond(
         mut self,
-        request: Request<Incoming>,
-        address: SocketAddr,
+        mut request: Request<Incoming>,
+        peer: Peer,
         stop: Stop,
     ) -> Response<Body> {
         let Some(Rpc { mode, only }) = Rpc::from_path(request.uri().path()) else {
+            request.extensions_mut().insert(peer);
             return match self.others.call(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
@@ -135,23 +145,24 @@ impl AdsServer {
         let context = Context {
             id,
             mode,
-            address: Some(address),
+            peer,
             snapshots: self.snapshots,
             observer: self.observer,
             stop,
         };
+        let largest = self.access.limits.message_bytes as usize;
         match mode {
             Mode::StateOfTheWorld => {
                 let session = sotw::Session::new(id, &self.identifier, only);
                 Grpc::new(DiscoveryCodec::default())
-                    .max_decoding_message_size(MAX_REQUEST_BYTES)
+                    .max_decoding_message_size(largest)
                     .streaming(Exchange::new(session, context), request)
                     .await
             }
             Mode::Delta => {
                 let session = delta::Session::new(id, &self.identifier, only);
                 Grpc::new(DiscoveryCodec::default())
-                    .max_decoding_message_size(MAX_REQUEST_BYTES)
+                    .max_decoding_message_size(largest)
                     .streaming(Exchange::new(session, context), request)
                     .await
             }

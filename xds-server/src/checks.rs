@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 use crate::module::Module;
+use crate::tls::Tls;
 
 /// Checks all but the content of the members file, which may come and go while
 /// the server runs; returns the filter's module.
@@ -34,6 +35,7 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
             bail!("state_file {}: is the {setting} too", state.display());
         }
     }
+    config.xds.tls.as_ref().map_or(Ok(()), Tls::check)?;
     Ok(module)
 }
 

@@ -8,7 +8,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sharding::Resource;
 use tracing_subscriber::EnvFilter;
 
-use crate::bootstrap::{HostPort, Mode};
 use crate::client::ServerUrl;
 use crate::commands;
 use crate::config::Config;
@@ -97,18 +96,8 @@ enum Command {
     Bootstrap {
         #[command(flatten)]
         config: ConfigFile,
-        /// Variant of the xDS protocol.
-        #[arg(long, value_enum, default_value = "delta")]
-        mode: Mode,
-        /// Node id of the proxy, for logs.
-        #[arg(long, default_value = "envoy")]
-        node: String,
-        /// Where the proxy finds the control plane; default: `xds.advertise`, else `xds.listen`.
-        #[arg(long, value_name = "HOST:PORT")]
-        xds: Option<HostPort>,
-        /// Where Envoy's admin interface listens.
-        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9901")]
-        admin: HostPort,
+        #[command(flatten)]
+        asked: commands::BootstrapAsked,
     },
 }
 
@@ -161,7 +150,7 @@ impl Cli {
                 log,
             } => {
                 start_log(log_format, &log)?;
-                commands::serve(config.load()?)
+                commands::serve(&config.path)
             }
             Command::Validate { config } => commands::validate(&config.load()?),
             Command::Owner {
@@ -186,13 +175,7 @@ impl Cli {
             Command::Status { admin, watch, json } => commands::status(&admin, watch, json),
             Command::Ready { admin } => commands::ready(&admin),
             Command::DefaultProject(asked) => commands::default_project(&asked),
-            Command::Bootstrap {
-                config,
-                mode,
-                node,
-                xds,
-                admin,
-            } => commands::bootstrap(&config.load()?, mode, node, xds, admin),
+            Command::Bootstrap { config, asked } => commands::bootstrap(&config.load()?, asked),
         }
     }
 }

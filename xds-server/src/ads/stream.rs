@@ -7,15 +7,15 @@
 //! missed, and its state is dropped with the connection.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
 use prost::Message;
 use tokio::sync::watch;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tracing::{debug, warn};
 
+use crate::ads::access::Peer;
 use crate::ads::connection::Stop;
 use crate::ads::observer::{Holding, Mode, Proxy, ProxyObserver, shortened};
 use crate::ads::progress::Verdict;
@@ -26,7 +26,7 @@ use crate::snapshot::{ResourceType, Snapshot};
 pub(crate) struct Context {
     pub(crate) id: StreamId,
     pub(crate) mode: Mode,
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) peer: Peer,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) observer: Arc<dyn ProxyObserver>,
     pub(crate) stop: Stop,
@@ -95,25 +95,38 @@ where
                     self.tell_holdings(&snapshot);
                 }
                 request = self.requests.message() => match request {
-                    Ok(Some(request)) => self.on_request(request),
+                    Ok(Some(request)) => if let Err(refused) = self.on_request(request) {
+                        self.ended = true;
+                        return Some(Err(refused));
+                    },
                     Ok(None) => return None,
                     Err(error) => {
                         debug!(stream = %self.context.id, %error, "Stream broken");
-                        return None;
+                        if error.code() == Code::OutOfRange {
+                            self.context.peer.refuse_message(&error);
+                        }
+                        self.ended = true;
+                        return Some(Err(error));
                     }
                 },
             }
         }
     }
 
-    fn on_request(&mut self, mut request: S::Request) {
+    fn on_request(&mut self, mut request: S::Request) -> Result<(), Status> {
         let Context {
-            id, mode, address, ..
+            id,
+            mode,
+            ref peer,
+            ref observer,
+            ..
         } = self.context;
         let node = S::node(&mut request);
-        let observer = &self.context.observer;
+        if self.proxy.is_none() {
+            peer.admit(node.as_ref().map_or("", |node| &node.id))?;
+        }
         let proxy = self.proxy.get_or_insert_with(|| {
-            let proxy = Proxy::new(node, address, mode);
+            let proxy = Proxy::new(node, Some(peer.address()), mode);
             observer.connected(id, &proxy);
             proxy
         });
@@ -131,7 +144,7 @@ where
                 let type_url = shortened(type_url);
                 warn!(stream = %id, node = proxy.node, type_url, "Request for a type that is not served ignored");
             }
-            return;
+            return Ok(());
         };
         if refused > 0 {
             warn!(stream = %id, node = proxy.node, %kind, refused, "Too many resource names, some ignored");
@@ -144,6 +157,7 @@ where
             None => {}
         }
         self.tell_holdings(&snapshot);
+        Ok(())
     }
 
     /// All types at once: a request about one can send responses of others.
