@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitStatus, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 use http::Method;
@@ -36,8 +36,14 @@ pub struct Settings {
     pub tls: Option<[PathBuf; 2]>,
     /// Where members come from, as it stands in the file.
     pub registry: String,
+    /// Further settings of `xds`, as they stand in the file.
+    pub xds: String,
     /// Further settings, as they stand in the file.
     pub more: &'static str,
+    /// What `xds-server bootstrap` is told more; `{node}` is the node's name.
+    pub bootstrap: Vec<String>,
+    /// What is added to its environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Settings {
@@ -48,7 +54,10 @@ impl Default for Settings {
             listener: true,
             tls: None,
             registry: "{ file: members.yaml }".to_owned(),
+            xds: String::new(),
             more: "",
+            bootstrap: Vec::new(),
+            environment: Vec::new(),
         }
     }
 }
@@ -174,6 +183,13 @@ impl ControlPlane {
         self.process.take().map_or(Ok(()), Process::kill)
     }
 
+    /// Asks it to end, and waits until it has.
+    pub async fn terminate(&mut self) -> Result<ExitStatus> {
+        let mut process = self.process.take().context("the control plane is down")?;
+        process.signal(Signal::TERM)?;
+        process.ended().await
+    }
+
     /// Starts it, after killing it if it runs, and waits until it listens.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
@@ -236,6 +252,9 @@ impl ControlPlane {
         let mut arguments = vec!["bootstrap", "--config", "xds-server.yaml"];
         arguments.extend(["--mode", mode.name(), "--node", node]);
         arguments.extend(["--xds", &address, "--admin", "127.0.0.1:0"]);
+        let more = self.settings.bootstrap.iter();
+        let more: Vec<_> = more.map(|text| text.replace("{node}", node)).collect();
+        arguments.extend(more.iter().map(String::as_str));
         let output = run_xds_server(&self.folder, &arguments).await?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "no bootstrap: {errors}");
@@ -255,7 +274,10 @@ impl ControlPlane {
             listener,
             tls,
             registry,
+            xds,
             more,
+            bootstrap: _,
+            environment: _,
         } = &self.settings;
         let tls = tls.as_ref().map_or_else(String::new, |[chain, key]| {
             let (chain, key) = (chain.display(), key.display());
@@ -266,8 +288,9 @@ impl ControlPlane {
         } else {
             String::new()
         };
+        let separator = if xds.is_empty() { "" } else { ", " };
         let text = format!(
-            "xds: {{ listen: \"{}\" }}\n\
+            "xds: {{ listen: \"{}\"{separator}{xds} }}\n\
              admin: {{ listen: \"127.0.0.1:0\" }}\n\
              state_file: state.json\n\
              policy: {policy}\n\
@@ -286,7 +309,8 @@ impl ControlPlane {
         let mut command = Command::new(xds_server_binary()?);
         command
             .args(["serve", "--log-format", "json", "--config"])
-            .arg(self.configuration());
+            .arg(self.configuration())
+            .envs(self.settings.environment.iter().cloned());
         Process::spawn(command, "xds-server", &self.folder)
     }
 }

@@ -13,6 +13,7 @@
 
 mod answer;
 mod artifacts;
+mod authority;
 mod client;
 mod cluster;
 mod control_plane;
@@ -45,6 +46,7 @@ pub use artifacts::{
     chromium_binary, crashing_filter_module, document_server_binary, envoy_binary, filter_module,
     target_folder, workspace, xds_server_binary,
 };
+pub use authority::{Authority, Issued};
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Settings, run_xds_server};

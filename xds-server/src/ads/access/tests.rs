@@ -223,18 +223,20 @@ async fn a_connection_is_closed_once_it_is_idle_and_not_while_a_stream_is_open()
         ..Limits::default()
     })
     .await;
-    let mut stream = Stream::open(server.channel().await).await.unwrap();
+    // Whoever has it keeps the connection.
+    let channel = server.channel().await;
+    let mut stream = Stream::open(channel.clone()).await.unwrap();
     stream.ask("").await.unwrap().unwrap();
     tokio::time::sleep(4 * SHORT).await;
     server.snapshots.send_replace(snapshot(&[(CDS, "a", "a2")]));
     stream.next().await.unwrap().expect("quiet is not idle");
     assert_eq!(server.refusals.idle(), 0);
-    let kept = stream.responses;
-    drop(stream.requests);
-    drop(kept);
+    drop(stream);
     server
         .eventually("it is closed", |server| server.refusals.idle() == 1)
         .await;
+    let again = Stream::open(channel).await.unwrap().ask("").await;
+    again.unwrap().expect("another connection takes its place");
 }
 
 #[tokio::test]
