@@ -50,7 +50,7 @@ pub(crate) fn serve(path: &Path) -> anyhow::Result<()> {
             }
             tracing::info!("Shutting down");
         };
-        server::run(config, look_again, shutdown).await
+        Box::pin(server::run(config, look_again, shutdown)).await
     });
     runtime.shutdown_timeout(SAVING);
     served

@@ -1,5 +1,5 @@
 //! Tells systemd how it goes, where it has asked to be told (`Type=notify`):
-//! see sd_notify(3).
+//! see `sd_notify(3)`.
 
 use std::env;
 use std::ffi::OsStr;

@@ -56,24 +56,21 @@ impl ClientTls {
     /// The transport socket of the cluster that leads to the control plane.
     pub(super) fn transport_socket(&self) -> Value {
         let mut common = json!({ "alpn_protocols": ["h2"] });
-        match &self.sds {
-            Some(folder) => {
-                let secret = |name| {
-                    json!({ "name": name, "sds_config": {
-                        "resource_api_version": "V3",
-                        "path_config_source": { "path": joined(folder, &file_name(name)) },
-                    } })
-                };
-                common["validation_context_sds_secret_config"] = secret(CA);
-                if self.certificate.is_some() {
-                    common["tls_certificate_sds_secret_configs"] = json!([secret(CERTIFICATE)]);
-                }
+        if let Some(folder) = &self.sds {
+            let secret = |name| {
+                json!({ "name": name, "sds_config": {
+                    "resource_api_version": "V3",
+                    "path_config_source": { "path": joined(folder, &file_name(name)) },
+                } })
+            };
+            common["validation_context_sds_secret_config"] = secret(CA);
+            if self.certificate.is_some() {
+                common["tls_certificate_sds_secret_configs"] = json!([secret(CERTIFICATE)]);
             }
-            None => {
-                common["validation_context"] = self.validation();
-                if let Some(certificate) = self.certificate() {
-                    common["tls_certificates"] = json!([certificate]);
-                }
+        } else {
+            common["validation_context"] = self.validation();
+            if let Some(certificate) = self.certificate() {
+                common["tls_certificates"] = json!([certificate]);
             }
         }
         let mut context = json!({ "@type": UPSTREAM, "common_tls_context": common });

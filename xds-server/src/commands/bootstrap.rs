@@ -52,12 +52,11 @@ pub(crate) fn bootstrap(config: &Config, asked: Asked) -> anyhow::Result<()> {
     if !xds.is_reachable() {
         bail!("{setting} {xds} is nothing to connect to: give --xds HOST:PORT");
     }
-    let tls = match &config.xds.tls {
-        Some(tls) => Some(asked.tls(tls, &xds)?),
-        None => {
-            asked.expect_no_tls()?;
-            None
-        }
+    let tls = if let Some(tls) = &config.xds.tls {
+        Some(asked.tls(tls, &xds)?)
+    } else {
+        asked.expect_no_tls()?;
+        None
     };
     if let (Some(folder), Some(tls)) = (&asked.sds, &tls) {
         for (name, content) in tls.sds_files() {

@@ -118,26 +118,6 @@ fn a_setting_that_only_makes_sense_with_others_is_named_too() {
     for (line, message) in [
         ("cluster: ''", "yorkies.yaml: cluster: \"\" is not usable"),
         (
-            "xds: {tls: {certificate: a, key: b, identity: ['{node}.x']}}",
-            "yorkies.yaml: xds.tls.identity: needs xds.tls.client_ca",
-        ),
-        (
-            "xds: {tls: {certificate: a, key: b, on_proxy: {key: c}}}",
-            "yorkies.yaml: xds.tls.on_proxy: certificate and key belong together",
-        ),
-        (
-            "xds: {tls: {certificate: a, key: b, on_proxy: {ca: ''}}}",
-            "yorkies.yaml: xds.tls.on_proxy.ca: \"\" is not usable",
-        ),
-        (
-            "xds: {limits: {connections: 0}}",
-            "yorkies.yaml: xds.limits.connections: 0 is not usable",
-        ),
-        (
-            "xds: {limits: {idle_timeout: 0s}}",
-            "yorkies.yaml: xds.limits.idle_timeout: 0s is not usable",
-        ),
-        (
             "upstream: {idle_timeout: 0s}",
             "yorkies.yaml: upstream.idle_timeout: 0s is not usable",
         ),
@@ -414,5 +394,34 @@ fn a_bad_source_of_members_is_named_with_its_reason() {
         let error = parse(&format!("{FILTER}registry: {registry}\n")).unwrap_err();
         assert!(error.contains(message), "{registry}: {error}");
         assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_work_at_the_xds_port_is_named() {
+    for (line, message) in [
+        (
+            "xds: {tls: {certificate: a, key: b, identity: ['{node}.x']}}",
+            "yorkies.yaml: xds.tls.identity: needs xds.tls.client_ca",
+        ),
+        (
+            "xds: {tls: {certificate: a, key: b, on_proxy: {key: c}}}",
+            "yorkies.yaml: xds.tls.on_proxy: certificate and key belong together",
+        ),
+        (
+            "xds: {tls: {certificate: a, key: b, on_proxy: {ca: ''}}}",
+            "yorkies.yaml: xds.tls.on_proxy.ca: \"\" is not usable",
+        ),
+        (
+            "xds: {limits: {connections: 0}}",
+            "yorkies.yaml: xds.limits.connections: 0 is not usable",
+        ),
+        (
+            "xds: {limits: {idle_timeout: 0s}}",
+            "yorkies.yaml: xds.limits.idle_timeout: 0s is not usable",
+        ),
+    ] {
+        let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
+        assert!(error.starts_with(message), "{error}");
     }
 }
