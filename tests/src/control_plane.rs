@@ -252,9 +252,9 @@ impl ControlPlane {
         let mut arguments = vec!["bootstrap", "--config", "xds-server.yaml"];
         arguments.extend(["--mode", mode.name(), "--node", node]);
         arguments.extend(["--xds", &address, "--admin", "127.0.0.1:0"]);
-        let more = self.settings.bootstrap.iter();
-        let more: Vec<_> = more.map(|text| text.replace("{node}", node)).collect();
-        arguments.extend(more.iter().map(String::as_str));
+        let of_node = |text: &String| text.replace("{node}", node);
+        let further: Vec<_> = self.settings.bootstrap.iter().map(of_node).collect();
+        arguments.extend(further.iter().map(String::as_str));
         let output = run_xds_server(&self.folder, &arguments).await?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "no bootstrap: {errors}");
