@@ -31,7 +31,7 @@ fn documents_are_routed_and_streams_drained_over_mutual_tls() {
         cluster.expect_placed(&watchers).await?;
         cluster.expect_members_agree(&members, 40)?;
         let refused = "yorkies_xds_refused_total{reason=\"identity\"}";
-        ensure!(cluster.control_plane.metric(refused).await? == 0.0);
+        ensure!(cluster.control_plane.metric(refused).await? < 1.0);
         Ok(())
     });
 }
@@ -61,8 +61,8 @@ fn who_has_no_certificate_of_the_authority_is_refused() {
         let version = connects(address, client).await?;
         ensure!(version == Some(ProtocolVersion::TLSv1_2), "{version:?}");
         let refused = "yorkies_xds_refused_total{reason=\"tls\"}";
-        let count = control_plane.metric(refused).await?;
-        ensure!(count == 2.0, "{count} are counted");
+        let count = control_plane.metric(refused).await? as u64;
+        ensure!(count == 2, "{count} are counted");
         Ok(())
     });
 }
@@ -112,19 +112,19 @@ fn a_dead_proxy_is_found_and_a_proxy_that_lives_again_comes_back() {
         };
         let cluster =
             Cluster::start(env, settings, &[Mode::Delta], equal_weights(&members)).await?;
-        let connected = async |expected: f64| {
+        let connected = async |expected: u64| {
             eventually("that many proxies", async || {
                 let metric = "yorkies_proxies_connected{mode=\"delta\"}";
-                let found = cluster.control_plane.metric(metric).await?;
+                let found = cluster.control_plane.metric(metric).await? as u64;
                 ensure!(found == expected, "{found}");
                 Ok(())
             })
             .await
         };
         cluster.envoys[0].pause().await?;
-        let found: Result<()> = connected(0.0).await;
+        let found: Result<()> = connected(0).await;
         cluster.envoys[0].resume().await?;
         found?;
-        connected(1.0).await
+        connected(1).await
     });
 }
