@@ -1,7 +1,8 @@
 # Everything a person types. `make` alone lists it.
 
 WASM_TARGET := wasm32-wasip1
-# What a release has a server for: static, for any Linux. The linker that comes with Rust needs no C compiler for either.
+# What a release has a server for: static, for any Linux. The linker that comes with Rust does for both; ring, which TLS
+# stands on, has parts in C and assembler.
 SERVERS     := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 TARGET      := $(or $(CARGO_TARGET_DIR),target)
 # As the linker leaves them; what is shipped and benched is made from these.
@@ -82,7 +83,9 @@ dist: filter ## A release: target/dist with the filter, a static server for each
 	@rustup target add $(SERVERS)
 	@rm -rf $(TARGET)/dist && mkdir -p $(TARGET)/dist
 	@for target in $(SERVERS); do \
-	  CARGO_PROFILE_RELEASE_STRIP=symbols RUSTFLAGS="-C linker=rust-lld" \
+	  gcc=$${target%%-*}-linux-gnu-gcc; \
+	  command -v $$gcc >/dev/null || { echo "$$gcc is missing: apt-get install gcc gcc-aarch64-linux-gnu"; exit 1; }; \
+	  env CC_$$(echo $$target | tr - _)=$$gcc CARGO_PROFILE_RELEASE_STRIP=symbols RUSTFLAGS="-C linker=rust-lld" \
 	    cargo build --locked --release -p xds-server --target $$target \
 	    && cp $(TARGET)/$$target/release/xds-server $(TARGET)/dist/xds-server-$${target%%-*} || exit 1; \
 	done

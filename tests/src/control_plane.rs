@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitStatus, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 use http::Method;
@@ -38,8 +38,14 @@ pub struct Settings {
     pub registry: String,
     /// Where proxies have the filter's module, if that is not where it is.
     pub module_on_proxy: Option<PathBuf>,
+    /// Further settings of `xds`, as they stand in the file.
+    pub xds: String,
     /// Further settings, as they stand in the file.
     pub more: &'static str,
+    /// What `xds-server bootstrap` is told more; `{node}` is the node's name.
+    pub bootstrap: Vec<String>,
+    /// What is added to its environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Settings {
@@ -51,7 +57,10 @@ impl Default for Settings {
             tls: None,
             registry: "{ file: members.yaml }".to_owned(),
             module_on_proxy: None,
+            xds: String::new(),
             more: "",
+            bootstrap: Vec::new(),
+            environment: Vec::new(),
         }
     }
 }
@@ -184,6 +193,13 @@ impl ControlPlane {
         self.process.take().map_or(Ok(()), Process::kill)
     }
 
+    /// Asks it to end, and waits until it has.
+    pub async fn terminate(&mut self) -> Result<ExitStatus> {
+        let mut process = self.process.take().context("the control plane is down")?;
+        process.signal(Signal::TERM)?;
+        process.ended().await
+    }
+
     /// Starts it, after killing it if it runs, and waits until it listens.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
@@ -252,6 +268,9 @@ impl ControlPlane {
         let mut arguments = vec!["bootstrap", "--config", "xds-server.yaml"];
         arguments.extend(["--mode", mode.name(), "--node", node]);
         arguments.extend(["--xds", &address, "--admin", "127.0.0.1:0"]);
+        let of_node = |text: &String| text.replace("{node}", node);
+        let further: Vec<_> = self.settings.bootstrap.iter().map(of_node).collect();
+        arguments.extend(further.iter().map(String::as_str));
         let output = run_xds_server(&self.folder, &arguments).await?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "no bootstrap: {errors}");
@@ -272,7 +291,10 @@ impl ControlPlane {
             tls,
             registry,
             module_on_proxy,
+            xds,
             more,
+            bootstrap: _,
+            environment: _,
         } = &self.settings;
         let tls = tls.as_ref().map_or_else(String::new, |[chain, key]| {
             let (chain, key) = (chain.display(), key.display());
@@ -286,8 +308,9 @@ impl ControlPlane {
         let on_proxy = module_on_proxy.as_ref().map_or_else(String::new, |path| {
             format!(", module_on_proxy: \"{}\"", path.display())
         });
+        let separator = if xds.is_empty() { "" } else { ", " };
         let text = format!(
-            "xds: {{ listen: \"{}\" }}\n\
+            "xds: {{ listen: \"{}\"{separator}{xds} }}\n\
              admin: {{ listen: \"127.0.0.1:0\" }}\n\
              state_file: state.json\n\
              policy: {policy}\n\
@@ -306,7 +329,8 @@ impl ControlPlane {
         let mut command = Command::new(xds_server_binary()?);
         command
             .args(["serve", "--log-format", "json", "--config"])
-            .arg(self.configuration());
+            .arg(self.configuration())
+            .envs(self.settings.environment.iter().cloned());
         Process::spawn(command, "xds-server", &self.folder)
     }
 }

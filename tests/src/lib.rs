@@ -13,6 +13,7 @@
 
 mod answer;
 mod artifacts;
+mod authority;
 mod callers;
 mod client;
 mod cluster;
@@ -48,6 +49,7 @@ pub use artifacts::{
     chromium_binary, crashing_filter_module, document_server_binary, envoy_binary, filter_module,
     target_folder, workspace, xds_server_binary,
 };
+pub use authority::{Authority, Issued};
 pub use callers::{Callers, History};
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;

@@ -38,6 +38,10 @@
 //! | `yorkies_acks_total{type}` | responses that proxies accepted; an answer to a later one speaks for those before it |
 //! | `yorkies_nacks_total{type}` | updates that proxies rejected |
 //! | `yorkies_change_to_ack_seconds{type}` | histogram: from the publication of a change until a proxy that was there has accepted all that it changes of the type; of changes that overtake each other only the last |
+//! | `yorkies_xds_connections` | open connections of the xDS port |
+//! | `yorkies_xds_refused_total{reason}` | what the xDS port refused: `connections` and `address` (too many), `tls` (no TLS, no certificate or a wrong one), `slow` (no request in time), `streams` (too many on a connection), `message` (too large), `identity` (streams and reports of a node that the certificate is not for) |
+//! | `yorkies_xds_idle_closed_total` | connections that were closed since nothing was open on them |
+//! | `yorkies_xds_tls_reloads_total{outcome}` | times that changed certificates were taken, `done`, or refused, `failed` |
 //! | `yorkies_reports_total`, `yorkies_reports_refused_total` | reports of VMs |
 
 use std::net::SocketAddr;
@@ -50,11 +54,13 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
+use crate::ads::Refusals;
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::rebalance::machine::{Pace, Settings};
 use crate::rebalance::{self, Board, Metrics};
 use crate::registry::{self, Sources};
+use crate::tls;
 
 mod answers;
 mod assignment;
@@ -84,21 +90,36 @@ pub struct Admin {
     planning: Mutex<()>,
 }
 
+/// Metrics that others count in.
+#[derive(Debug)]
+pub struct Registered {
+    /// Of rebalances.
+    pub metrics: Metrics,
+    /// Of who is refused at the xDS port.
+    pub refusals: Refusals,
+    /// Of its certificates.
+    pub tls: tls::Metrics,
+}
+
 impl Admin {
-    /// The interface, and the metrics that the rebalance counts in.
+    /// The interface, and the metrics that others count in.
     #[must_use]
     pub fn new(
         config: &Config,
         sources: &Arc<Sources>,
         fleet: &Arc<Fleet>,
         board: &Arc<Board>,
-    ) -> (Arc<Self>, Metrics) {
+    ) -> (Arc<Self>, Registered) {
         let mut registry = Registry::with_prefix("yorkies");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The control plane that runs", build);
         registry::register(&mut registry, Arc::clone(sources));
         rebalance::register(&mut registry, Arc::clone(board));
-        let metrics = Metrics::register(&mut registry);
+        let registered = Registered {
+            metrics: Metrics::register(&mut registry),
+            refusals: Refusals::register(&mut registry),
+            tls: tls::Metrics::register(&mut registry),
+        };
         fleet::register(&mut registry, Arc::clone(fleet), Arc::clone(board));
         let settings = Settings::from(config);
         let this = Self {
@@ -111,7 +132,7 @@ impl Admin {
             present: Mutex::default(),
             planning: Mutex::default(),
         };
-        (Arc::new(this), metrics)
+        (Arc::new(this), registered)
     }
 
     /// Serves it at `address`. If that is taken there is no admin interface,

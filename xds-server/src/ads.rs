@@ -14,7 +14,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,6 +26,8 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::service::Routes;
 
+mod accept;
+mod access;
 mod back_offs;
 mod body;
 mod codec;
@@ -50,6 +51,8 @@ mod subscription;
 #[cfg(test)]
 pub(crate) mod support;
 
+pub(crate) use access::Peer;
+pub use access::{Access, Refusal, Refusals};
 pub(crate) use listener::listen;
 pub use observer::{Holding, LogOnly, Mode, Proxy, ProxyObserver, Push, Reached};
 pub use progress::Versions;
@@ -61,10 +64,6 @@ use connection::Stop;
 use rpc::Rpc;
 use stream::Context;
 
-/// Largest request. tonic's default of 4 MiB is too little for a delta proxy
-/// that comes back with tens of thousands of `initial_resource_versions`.
-const MAX_REQUEST_BYTES: usize = 32 << 20;
-
 /// The discovery services over one source of snapshots.
 #[derive(Clone)]
 pub struct AdsServer {
@@ -75,6 +74,7 @@ pub struct AdsServer {
     streams: Arc<AtomicU64>,
     /// Unlike that of any earlier process.
     salt: u64,
+    access: Access,
 }
 
 impl AdsServer {
@@ -92,6 +92,7 @@ impl AdsServer {
             others: Routes::default(),
             streams: Arc::default(),
             salt: salt(),
+            access: Access::default(),
         }
     }
 
@@ -99,6 +100,13 @@ impl AdsServer {
     #[must_use]
     pub fn with_identifier(mut self, identifier: impl Into<Arc<str>>) -> Self {
         self.identifier = identifier.into();
+        self
+    }
+
+    /// Lets in by these rules; left out, anybody, within the default limits.
+    #[must_use]
+    pub fn with_access(mut self, access: Access) -> Self {
+        self.access = access;
         self
     }
 
@@ -121,20 +129,22 @@ impl AdsServer {
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<()> {
         let (stop, stopped) = Stop::channel();
-        let service = move |request, address| {
+        let access = self.access.clone();
+        let service = move |request, peer| {
             let (server, stopped) = (self.clone(), stopped.clone());
-            async move { server.respond(request, address, stopped).await }
+            async move { server.respond(request, peer, stopped).await }
         };
-        connection::accept(listener, service, stop, shutdown).await
+        accept::accept(listener, access, service, stop, shutdown).await
     }
 
     async fn respond(
         mut self,
-        request: Request<Incoming>,
-        address: SocketAddr,
+        mut request: Request<Incoming>,
+        peer: Peer,
         stop: Stop,
     ) -> Response<Body> {
         let Some(Rpc { mode, only }) = Rpc::from_path(request.uri().path()) else {
+            request.extensions_mut().insert(peer);
             return match self.others.call(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
@@ -144,21 +154,22 @@ impl AdsServer {
         let context = Context {
             id,
             mode,
-            address: Some(address),
+            peer,
             snapshots: self.snapshots,
             observer: self.observer,
             stop,
             // A stream varies less than 4 Gi times.
             salt: self.salt.wrapping_add(id.0 << 32),
         };
+        let largest = self.access.limits.message_bytes as usize;
         match mode {
             Mode::StateOfTheWorld => {
                 let session = sotw::Session::new(id, &self.identifier, only);
-                rpc::exchange(session, request, context, MAX_REQUEST_BYTES)
+                rpc::exchange(session, request, context, largest)
             }
             Mode::Delta => {
                 let session = delta::Session::new(id, &self.identifier, only);
-                rpc::exchange(session, request, context, MAX_REQUEST_BYTES)
+                rpc::exchange(session, request, context, largest)
             }
         }
     }

@@ -7,6 +7,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+mod tls;
+
+pub use tls::ClientTls;
+
 /// Name of the cluster in the bootstrap that leads to the control plane. The
 /// filter reports through it too.
 pub const XDS_CLUSTER: &str = "yorkies_xds";
@@ -43,6 +47,8 @@ pub struct Bootstrap {
     pub admin: HostPort,
     /// Whether the proxy takes its listener from the control plane.
     pub listener: bool,
+    /// How it speaks to the control plane; left out, in clear.
+    pub tls: Option<ClientTls>,
 }
 
 /// `host:port`, where the host is a name or an IP address (`[v6]:port`).
@@ -182,7 +188,7 @@ impl Bootstrap {
 
     fn xds_cluster(&self) -> Value {
         let is_address = self.xds.host.parse::<IpAddr>().is_ok();
-        json!({
+        let mut cluster = json!({
             "name": XDS_CLUSTER,
             "type": if is_address { "STATIC" } else { "STRICT_DNS" },
             "connect_timeout": "2s",
@@ -200,7 +206,11 @@ impl Bootstrap {
                     } },
                 },
             },
-        })
+        });
+        if let Some(tls) = &self.tls {
+            cluster["transport_socket"] = tls.transport_socket();
+        }
+        cluster
     }
 }
 
@@ -264,6 +274,7 @@ mod tests {
             xds: xds.parse().unwrap(),
             admin: "127.0.0.1:0".parse().unwrap(),
             listener: false,
+            tls: None,
         };
         let kind =
             |xds| bootstrap(xds).document()["static_resources"]["clusters"][0]["type"].clone();
@@ -292,6 +303,7 @@ mod tests {
                 xds: "127.0.0.1:18000".parse().unwrap(),
                 admin: "127.0.0.1:9901".parse().unwrap(),
                 listener: true,
+                tls: None,
             };
             let file: Value = serde_saphyr::from_str(text).unwrap();
             assert_eq!(file, bootstrap.document());

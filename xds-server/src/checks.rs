@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 use crate::module::Module;
+use crate::tls::Tls;
 use crate::token::Token;
 
 /// Checks all but the content of the members file, which may come and go while
@@ -39,6 +40,7 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
     if let Some(file) = &config.admin.token_file {
         Token::read(file).context("admin.token_file")?;
     }
+    config.xds.tls.as_ref().map_or(Ok(()), Tls::check)?;
     Ok(module)
 }
 

@@ -6,7 +6,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sharding::Resource;
 
 use crate::api::Owner;
-use crate::bootstrap::{HostPort, Mode};
 use crate::commands;
 use crate::config::Config;
 
@@ -92,28 +91,8 @@ enum Command {
     Bootstrap {
         #[command(flatten)]
         config: ConfigFile,
-        /// Variant of the xDS protocol.
-        #[arg(
-            long,
-            env = "YORKIES_BOOTSTRAP_MODE",
-            value_enum,
-            default_value = "delta"
-        )]
-        mode: Mode,
-        /// Node id of the proxy, for logs.
-        #[arg(long, env = "YORKIES_BOOTSTRAP_NODE", default_value = "envoy")]
-        node: String,
-        /// Where the proxy finds the control plane; default: `xds.advertise`, else `xds.listen`.
-        #[arg(long, env = "YORKIES_BOOTSTRAP_XDS", value_name = "HOST:PORT")]
-        xds: Option<HostPort>,
-        /// Where Envoy's admin interface listens.
-        #[arg(
-            long,
-            env = "YORKIES_BOOTSTRAP_ADMIN",
-            value_name = "HOST:PORT",
-            default_value = "127.0.0.1:9901"
-        )]
-        admin: HostPort,
+        #[command(flatten)]
+        asked: commands::BootstrapAsked,
     },
 }
 
@@ -155,10 +134,10 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Serve { config, log: flags } => {
-                let config = config.load()?;
-                let log = flags.over(config.log.clone());
+                let loaded = config.load()?;
+                let log = flags.over(loaded.log.clone());
                 log::start(&log)?;
-                commands::serve(Config { log, ..config })
+                commands::serve(loaded, log, &config.path)
             }
             Command::Validate { config } => commands::validate(&config.load()?),
             Command::Owner {
@@ -188,13 +167,7 @@ impl Cli {
             } => commands::status(&server.running()?, watch, json),
             Command::Ready { server } => commands::ready(&server.running()?),
             Command::DefaultProject(asked) => commands::default_project(&asked),
-            Command::Bootstrap {
-                config,
-                mode,
-                node,
-                xds,
-                admin,
-            } => commands::bootstrap(&config.load()?, mode, node, xds, admin),
+            Command::Bootstrap { config, asked } => commands::bootstrap(&config.load()?, asked),
         }
     }
 }

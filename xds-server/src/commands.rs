@@ -1,25 +1,29 @@
 //! What each subcommand does.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use sharding::Assignment;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api::Owner;
-use crate::bootstrap::{Bootstrap, HostPort, Mode};
 use crate::checks;
 use crate::client::RunningServer;
-use crate::config::{Config, Registry};
+use crate::config::{Config, Log, Registry};
+use crate::files::LookAgain;
 use crate::registry;
+use crate::reload::reload;
 use crate::server;
 
+mod bootstrap;
 mod default_project;
 mod plan;
 mod screen;
 mod status;
 
+pub(crate) use bootstrap::{Asked as BootstrapAsked, bootstrap};
 pub(crate) use default_project::{DefaultProject, default_project};
 pub(crate) use plan::plan;
 pub(crate) use status::status;
@@ -27,20 +31,32 @@ pub(crate) use status::status;
 /// How long a shutdown waits for a state file that is being written.
 const SAVING: Duration = Duration::from_secs(2);
 
-pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
-    tracing::info!(config = %config.without_secrets(), "Configuration");
+/// Serves by the configuration at `path`, as it was loaded, and logs as `log`
+/// says.
+pub(crate) fn serve(config: Config, log: Log, path: &Path) -> anyhow::Result<()> {
+    let effective = Config {
+        log,
+        ..config.clone()
+    };
+    tracing::info!(config = %effective.without_secrets(), "Configuration");
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let look_again = LookAgain::default();
+        let (running, asked) = (config.clone(), look_again.clone());
         let shutdown = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                    _ = hangup.recv() => reload(path, &running, &asked),
+                }
             }
             tracing::info!("Shutting down");
         };
-        server::run(config, shutdown).await
+        Box::pin(server::run(config, look_again, shutdown)).await
     });
     runtime.shutdown_timeout(SAVING);
     served
@@ -94,32 +110,5 @@ pub(crate) fn table(assignment: &Assignment) -> anyhow::Result<()> {
         }
     }
     out.flush()?;
-    Ok(())
-}
-
-pub(crate) fn bootstrap(
-    config: &Config,
-    mode: Mode,
-    node: String,
-    xds: Option<HostPort>,
-    admin: HostPort,
-) -> anyhow::Result<()> {
-    let (setting, xds) = match (xds, &config.xds.advertise) {
-        (Some(xds), _) => ("--xds", xds),
-        (None, Some(advertise)) => ("xds.advertise", advertise.clone()),
-        (None, None) => ("xds.listen", config.xds.listen.into()),
-    };
-    if !xds.is_reachable() {
-        bail!("{setting} {xds} is nothing to connect to: give --xds HOST:PORT");
-    }
-    let bootstrap = Bootstrap {
-        mode,
-        node,
-        xds,
-        admin,
-        listener: config.listener.is_some(),
-    };
-    let yaml = serde_saphyr::to_string(&bootstrap.document())?;
-    io::stdout().write_all(yaml.as_bytes())?;
     Ok(())
 }

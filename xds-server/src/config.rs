@@ -18,25 +18,27 @@ mod admin;
 mod check;
 mod cors;
 mod error;
+mod filter;
 mod grpc_clients;
 mod keys;
 mod listener;
 mod log;
-mod places;
 mod rebalance;
 mod registry;
 mod upstream;
+mod xds;
 
 pub use admin::{ADMIN_PORT, Admin, Reports};
 pub use cors::Cors;
 pub use error::ConfigError;
+pub use filter::Filter;
 pub use grpc_clients::GrpcClients;
 pub use listener::{Listener, Tls};
 pub use log::{Log, LogFormat};
-pub use places::{Filter, Xds};
 pub use rebalance::{Drain, Rebalance};
 pub use registry::{Dns, Record, Registry};
 pub use upstream::{Upstream, UpstreamProtocol};
+pub use xds::{Limits, OnProxy, Xds, XdsTls};
 
 /// Everything that `serve` needs, checked. Paths are absolute or relative to
 /// the working directory, resolved against the file they were read from.
@@ -147,8 +149,16 @@ impl Config {
         let mut config = Self::parse(&text, path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let files = [&mut config.state_file, &mut config.filter.module];
-        let optional = [&mut config.registry.file, &mut config.admin.token_file];
-        for file in files.into_iter().chain(optional.into_iter().flatten()) {
+        let tls = config.xds.tls.iter_mut().flat_map(|tls| {
+            let required = [&mut tls.certificate, &mut tls.key];
+            required.into_iter().chain(&mut tls.client_ca)
+        });
+        for file in files
+            .into_iter()
+            .chain(&mut config.registry.file)
+            .chain(&mut config.admin.token_file)
+            .chain(tls)
+        {
             *file = folder.join(&*file);
         }
         let refused = |setting| {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config;
+use crate::files::LookAgain;
 
 mod collector;
 mod dns;
@@ -46,15 +47,19 @@ pub enum RegistryError {
 }
 
 /// Follows all sources of `settings` for as long as somebody receives what they
-/// say together: `None` until each of them has said something.
+/// say together: `None` until each of them has said something. Files are read
+/// at once when `look_again` is asked to.
 #[must_use]
-pub fn start(settings: &config::Registry) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
+pub fn start(
+    settings: &config::Registry,
+    look_again: &LookAgain,
+) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
     let config::Registry { file, dns } = settings.clone();
     let (sender, rosters) = watch::channel(None);
     let sources = Arc::<Sources>::default();
     let mut tasks = JoinSet::new();
     if let Some(path) = file {
-        tasks.spawn(file::watch(path, sources.open(FILE)));
+        tasks.spawn(file::watch(path, sources.open(FILE), look_again.clone()));
     }
     if let Some(dns) = dns {
         tasks.spawn(dns::watch(dns, sources.open(DNS)));

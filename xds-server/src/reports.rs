@@ -19,6 +19,7 @@ use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 use tracing::warn;
 
+use crate::ads::Peer;
 use crate::fleet::Fleet;
 
 /// Largest report: as many members as one can have, with short names.
@@ -78,6 +79,13 @@ impl UnaryService<Report> for Reports {
     type Future = Ready<Result<tonic::Response<Receipt>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Report>) -> Self::Future {
+        // Whoever comes without passing by the door is nobody.
+        let Some(peer) = request.extensions().get::<Peer>() else {
+            return ready(Err(Status::internal("the sender is not known")));
+        };
+        if let Err(refused) = peer.admit(&request.get_ref().node) {
+            return ready(Err(refused));
+        }
         let taken = self.fleet.report(request.into_inner(), Instant::now());
         ready(match taken {
             Ok(()) => Ok(tonic::Response::new(Receipt {})),

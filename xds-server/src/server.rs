@@ -6,32 +6,57 @@ use std::sync::Arc;
 use anyhow::Context;
 use tracing::info;
 
-use crate::admin::Admin;
-use crate::ads::{self, AdsServer};
+use crate::admin::{Admin, Registered};
+use crate::ads::{self, Access, AdsServer};
 use crate::config::Config;
+use crate::files::LookAgain;
 use crate::fleet::Fleet;
 use crate::rebalance::Board;
 use crate::rebalance::driver::{Driver, Parts};
+use crate::systemd::{self, Notice};
+use crate::tls::Tls;
 use crate::{checks, registry, reports};
 
-/// Serves proxies until `shutdown` ends.
+/// Serves proxies until `shutdown` ends. Files that may change while it runs
+/// are read at once when `look_again` is asked to.
 ///
 /// # Errors
-/// When the address cannot be listened on, the module is not usable, or the
-/// server breaks.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+/// When the address cannot be listened on, the module or a certificate is not
+/// usable, or the server breaks.
+pub async fn run(
+    config: Config,
+    look_again: LookAgain,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let module = checks::files(&config)?;
     let listener = ads::listen(config.xds.listen)
         .with_context(|| format!("xds.listen {}: cannot be listened on", config.xds.listen))?;
     let address = listener.local_addr()?;
     let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));
-    let (sources, rosters) = registry::start(&config.registry);
-    let (admin, metrics) = Admin::new(&config, &sources, &fleet, &board);
+    let (sources, rosters) = registry::start(&config.registry, &look_again);
+    let (admin, registered) = Admin::new(&config, &sources, &fleet, &board);
+    let Registered {
+        metrics,
+        refusals,
+        tls,
+    } = registered;
+    let settings = config.xds.tls.as_ref();
+    let tls = settings.map(|settings| Tls::start(settings, &look_again, tls));
+    let access = Access {
+        limits: config.xds.limits.clone(),
+        tls: tls.transpose()?,
+        refusals,
+    };
     if let Some(address) = config.admin.listen {
         admin.start(address).await;
     }
-    info!(%address, version = env!("CARGO_PKG_VERSION"), "xDS server listening");
+    let (version, tls) = (env!("CARGO_PKG_VERSION"), access.tls.is_some());
+    info!(%address, version, tls, "xDS server listening");
 
+    let shutdown = async {
+        shutdown.await;
+        systemd::tell(Notice::Stopping);
+    };
     tokio::pin!(shutdown);
     let mut driver = Driver::restore(Parts {
         config,
@@ -45,7 +70,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         snapshots = driver.start() => snapshots,
         () = &mut shutdown => return Ok(()),
     };
+    systemd::tell(Notice::Ready);
     let serving = AdsServer::new(snapshots, Arc::clone(&fleet) as _)
+        .with_access(access)
         .with_services(reports::routes(fleet))
         .serve(listener, shutdown);
     tokio::select! {

@@ -7,16 +7,16 @@
 //! missed, and its state is dropped with the connection.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
 use hyper::body::Incoming;
 use prost::Message;
 use tokio::sync::watch;
-use tonic::Status;
+use tonic::{Code, Status};
 use tracing::{debug, warn};
 
+use crate::ads::access::Peer;
 use crate::ads::back_offs::BackOffs;
 use crate::ads::connection::Stop;
 use crate::ads::observer::{Holding, Mode, Proxy, ProxyObserver, Push, shortened};
@@ -29,7 +29,7 @@ use crate::snapshot::{ResourceType, Snapshot};
 pub(crate) struct Context {
     pub(crate) id: StreamId,
     pub(crate) mode: Mode,
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) peer: Peer,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) observer: Arc<dyn ProxyObserver>,
     pub(crate) stop: Stop,
@@ -114,26 +114,39 @@ where
                     self.tell_holdings(&snapshot);
                 }
                 request = self.requests.next() => match request {
-                    Ok(Some(request)) => self.on_request(request),
+                    Ok(Some(request)) => if let Err(refused) = self.on_request(request) {
+                        self.ended = true;
+                        return Some(Err(refused));
+                    },
                     Ok(None) => return None,
                     Err(error) => {
                         debug!(stream = %self.context.id, %error, "Stream broken");
-                        return None;
+                        if error.code() == Code::OutOfRange {
+                            self.context.peer.refuse_message(&error);
+                        }
+                        self.ended = true;
+                        return Some(Err(error));
                     }
                 },
             }
         }
     }
 
-    fn on_request(&mut self, mut request: S::Request) {
+    fn on_request(&mut self, mut request: S::Request) -> Result<(), Status> {
         let Context {
-            id, mode, address, ..
+            id,
+            mode,
+            ref peer,
+            ref observer,
+            ..
         } = self.context;
         let node = S::node(&mut request);
-        let observer = &self.context.observer;
+        if self.proxy.is_none() {
+            peer.admit(node.as_ref().map_or("", |node| &node.id))?;
+        }
         let session = &mut self.session;
         let proxy = self.proxy.get_or_insert_with(|| {
-            let proxy = Proxy::new(node, address, mode);
+            let proxy = Proxy::new(node, Some(peer.address()), mode);
             session.introduce(&proxy, self.context.salt);
             observer.connected(id, &proxy);
             proxy
@@ -152,7 +165,7 @@ where
                 let type_url = shortened(type_url);
                 warn!(stream = %id, node = proxy.node, type_url, "Request for a type that is not served ignored");
             }
-            return;
+            return Ok(());
         };
         if refused > 0 {
             warn!(stream = %id, node = proxy.node, %kind, refused, "Too many resource names, some ignored");
@@ -174,6 +187,7 @@ where
             None => {}
         }
         self.tell_holdings(&snapshot);
+        Ok(())
     }
 
     fn tell_push(&self, response: &S::Response) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Config, cors, grpc_clients, keys, listener, log, rebalance, registry, upstream};
+use super::{Config, cors, grpc_clients, keys, listener, log, rebalance, registry, upstream, xds};
 use crate::bootstrap::XDS_CLUSTER;
 use crate::resources::UNROUTABLE;
 
@@ -18,6 +18,7 @@ pub(super) type Problem = (&'static str, String);
 
 /// Finds the first setting that cannot work.
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
+    xds::check(&config.xds)?;
     registry::check(&config.registry)?;
     check_cluster(&config.cluster)?;
     check_reports(config)?;

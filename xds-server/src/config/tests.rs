@@ -43,7 +43,10 @@ fn a_configuration_is_written_as_it_is_read() {
         LEAST,
         "registry: {dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
 listener: {address: '[::]:8080', tls: {certificate_chain: a, private_key: b}, access_log: false}
-xds: {advertise: 'control-plane:18000'}
+xds:
+  advertise: 'control-plane:18000'
+  tls: {certificate: a, key: b, client_ca: c, identity: ['u://{node}', d], on_proxy: {ca: e, certificate: f, key: g}}
+  limits: {connections: 1, idle_timeout: 5s}
 filter: {module: f, module_on_proxy: g}
 policy: ring_hash:1:2:murmur2
 key_rules: [{path: /a, resource: channel, keys: [{query: b}], no_key: {fixed: c}}]
@@ -68,6 +71,10 @@ fn a_bad_setting_is_named_with_its_line_and_reason() {
         ("polcy: maglev", "unknown field `polcy`"),
         ("upstream: {protocol: h3}", "unknown variant `h3`"),
         ("xds: {listen: localhost}", "invalid socket address"),
+        (
+            "xds: {tls: {certificate: a, key: b, identity: ['{nod}']}}",
+            "identity \"{nod}\" is not usable",
+        ),
         ("key_rules: [{path: x}]", "path pattern \"x\" is not usable"),
         ("key_rules: [{path: /x, when: y}]", "unknown field `when`"),
         (
@@ -442,5 +449,34 @@ fn grpc_clients_need_a_ring_that_they_can_build() {
     for target in ["", "a b", "yorkies"] {
         let error = with("ring_hash:1024:4096", target).unwrap_err();
         assert!(error.contains("grpc_clients.target"), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_work_at_the_xds_port_is_named() {
+    for (line, message) in [
+        (
+            "xds: {tls: {certificate: a, key: b, identity: ['{node}.x']}}",
+            "yorkies.yaml: xds.tls.identity: needs xds.tls.client_ca",
+        ),
+        (
+            "xds: {tls: {certificate: a, key: b, on_proxy: {key: c}}}",
+            "yorkies.yaml: xds.tls.on_proxy: certificate and key belong together",
+        ),
+        (
+            "xds: {tls: {certificate: a, key: b, on_proxy: {ca: ''}}}",
+            "yorkies.yaml: xds.tls.on_proxy.ca: \"\" is not usable",
+        ),
+        (
+            "xds: {limits: {connections: 0}}",
+            "yorkies.yaml: xds.limits.connections: 0 is not usable",
+        ),
+        (
+            "xds: {limits: {idle_timeout: 0s}}",
+            "yorkies.yaml: xds.limits.idle_timeout: 0s is not usable",
+        ),
+    ] {
+        let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
+        assert!(error.starts_with(message), "{error}");
     }
 }

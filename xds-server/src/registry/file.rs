@@ -7,18 +7,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 use sharding::{Member, Roster, RosterError};
 use thiserror::Error;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
 
 use super::sources::Feed;
 use crate::config::one_line;
+use crate::files::{LookAgain, Touches};
 
 /// A file counts as written when two reads so far apart find the same, so that
 /// an edit in place is not taken half-written.
@@ -121,17 +119,14 @@ pub fn load(path: &Path) -> Result<Roster, MembersFileError> {
 }
 
 /// The roster in the members file at `path` once it is stable.
-async fn load_stable(
-    path: &Path,
-    touches: &mut mpsc::Receiver<()>,
-) -> Result<Roster, MembersFileError> {
+async fn load_stable(path: &Path, touches: &mut Touches) -> Result<Roster, MembersFileError> {
     let mut text = Some(read(path)?);
     let mut rested = Instant::now() + STABLE;
     loop {
         let is_late = tokio::select! {
             () = sleep_until(rested) => true,
             // The rest begins when a change is seen, not when somebody looks again.
-            () = touched(touches) => false,
+            () = touches.next() => false,
         };
         let again = if is_late {
             Some(read(path)?)
@@ -228,52 +223,17 @@ fn culprit(reason: &RosterError, lines: &BTreeMap<String, u64>) -> Option<u64> {
     }
 }
 
-/// Watches the members file at `path` for ever.
-///
-/// The folder is watched, not the file: an atomic replacement, by `rename` or
-/// by Kubernetes' symbolic links, gives the name to another file.
-pub(super) async fn watch(path: PathBuf, feed: Feed) {
-    let (sender, mut touches) = mpsc::channel(1);
-    let _watcher = watch_folder(&path, sender);
+/// Follows the members file at `path` for ever.
+pub(super) async fn watch(path: PathBuf, feed: Feed, look_again: LookAgain) {
+    let mut touches = look_again.follow([&*path]);
     loop {
         match load_stable(&path, &mut touches).await {
             Ok(roster) => feed.good(roster),
             Err(problem) => feed.bad(&problem),
         }
         tokio::select! {
-            () = touched(&mut touches) => {}
+            () = touches.next() => {}
             () = tokio::time::sleep(RECHECK) => {}
-        }
-    }
-}
-
-/// Ends once something was touched; never when nothing is watched.
-async fn touched(touches: &mut mpsc::Receiver<()>) {
-    if touches.recv().await.is_none() {
-        std::future::pending::<()>().await;
-    }
-}
-
-fn watch_folder(path: &Path, touches: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            // A full channel already says that something was touched.
-            let _ = touches.try_send(());
-        }
-    })
-    .and_then(|mut watcher| {
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    match watcher {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            warn!(%error, folder = %folder.display(), "Folder cannot be watched, its file is read periodically");
-            None
         }
     }
 }

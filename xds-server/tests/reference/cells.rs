@@ -67,6 +67,7 @@ fn values(kind: &str) -> Result<&'static str> {
         "Learn" => "`{ id: FIELD, key: FIELD }`",
         "NoKey" => "[answer](#without-a-key)",
         "Vec<String>" => "list of texts",
+        "Vec<IdentityPattern>" => "list of texts",
         "Vec<SocketAddr>" => "list of addresses",
         "Vec<KeyRule>" => "list of [rules](#key-rules)",
         "Vec<Project>" => "list of [projects](#projects)",

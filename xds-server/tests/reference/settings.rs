@@ -16,7 +16,7 @@ use crate::source::{Field, Source};
 /// not the section that it is in.
 const LEAST: [&str; 3] = [
     "registry: { file: m }\nfilter: { module: f }\nlistener: { address: '0.0.0.0:80' }\n",
-    "registry: { dns: { name: yorkie, port: 80 } }\nfilter: { module: f }\n",
+    "registry: { dns: { name: yorkie, port: 80 } }\nfilter: { module: f }\nxds: { tls: { certificate: c, key: k } }\n",
     "registry: { dns: { name: yorkie, record: srv } }\nfilter: { module: f }\n",
 ];
 

@@ -11,6 +11,7 @@ use tower::ServiceExt;
 
 use crate::ads::progress::Progress;
 use crate::ads::{Holding, Mode, Proxy, ProxyObserver, Push, StreamId};
+use crate::files::LookAgain;
 use crate::module::Module;
 use crate::rebalance::Shown;
 use crate::rebalance::driver::{Driver, Parts};
@@ -89,8 +90,8 @@ impl Scene {
             *file = folder.path().join(&*file);
         }
         let (fleet, board) = (Arc::<Fleet>::default(), Arc::<Board>::default());
-        let (sources, _) = registry::start(&config.registry);
-        let (admin, metrics) = Admin::new(&config, &sources, &fleet, &board);
+        let (sources, _) = registry::start(&config.registry, &LookAgain::default());
+        let (admin, registered) = Admin::new(&config, &sources, &fleet, &board);
         let (rosters, receiver) = watch::channel(None);
         let parts = Parts {
             config,
@@ -99,7 +100,7 @@ impl Scene {
             },
             fleet: Arc::clone(&fleet),
             board: Arc::clone(&board),
-            metrics,
+            metrics: registered.metrics,
             rosters: receiver,
         };
         let scene = Self {

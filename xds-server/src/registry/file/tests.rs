@@ -68,7 +68,8 @@ fn a_bad_file_is_refused_with_its_line_and_reason() {
 
 fn start(path: &Path) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
     let file = Some(path.to_owned());
-    crate::registry::start(&config::Registry { file, dns: None })
+    let settings = config::Registry { file, dns: None };
+    crate::registry::start(&settings, &LookAgain::default())
 }
 
 async fn next(rosters: &mut watch::Receiver<Option<Roster>>) -> Vec<String> {
@@ -111,7 +112,7 @@ async fn a_change_rests_once_whatever_was_touched_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("members.yaml");
     fs::write(&path, "members: [{id: a, address: '1.1.1.1:1'}]").unwrap();
-    let (touch, mut touches) = mpsc::channel(1);
+    let (touch, mut touches) = Touches::by_hand();
     let start = Instant::now();
     let change = async {
         tokio::time::sleep(STABLE / 2).await;

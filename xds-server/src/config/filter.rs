@@ -1,0 +1,20 @@
+//! Where the filter is.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The filter's module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// The module on this machine. It is read for its hash, which decides which
+    /// VM Envoy uses.
+    pub module: PathBuf,
+    /// The same file on the proxies' machines, when its path is another there.
+    /// Name it by version or hash and never overwrite it: Envoy would start a
+    /// new VM with the next update, in the middle of whatever goes on. Left out,
+    /// the same path.
+    #[serde(default)]
+    pub module_on_proxy: Option<String>,
+}

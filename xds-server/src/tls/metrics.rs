@@ -1,0 +1,36 @@
+//! Numbers of TLS; the table of all metrics is in [`crate::admin`].
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// How often changed files were taken, and how often not.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    reloads: Family<OutcomeLabel, Counter>,
+}
+
+impl Metrics {
+    /// Adds them to `registry`, whose prefix they share.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let this = Self::default();
+        for outcome in ["done", "failed"] {
+            let _ = this.reloads.get_or_create(&OutcomeLabel { outcome });
+        }
+        let help = "Times that changed files of xds.tls were taken, or refused";
+        registry.register("xds_tls_reloads", help, this.reloads.clone());
+        this
+    }
+
+    pub(super) fn reloaded(&self, is_good: bool) {
+        let outcome = if is_good { "done" } else { "failed" };
+        self.reloads.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+}
