@@ -95,6 +95,18 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Expects these members from now on, whatever its file says: others do not
+    /// serve.
+    pub fn expect_members(&mut self, entries: Vec<Entry>) {
+        self.entries = entries;
+    }
+
+    /// Runs a subcommand that asks or orders something of it.
+    pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
+        let admin = self.admin_url();
+        run_xds_server(&self.folder, &[arguments, &["--admin", &admin]].concat()).await
+    }
+
     /// The members that it was given last.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {

@@ -1,5 +1,5 @@
 //! The admin interface: what the control plane knows, over HTTP on a port of
-//! its own. It changes nothing.
+//! its own. It changes nothing but what becomes of members, by order.
 //!
 //! | path | answer |
 //! |---|---|
@@ -8,11 +8,16 @@
 //! | `/metrics` | metrics as below, in the text format of OpenMetrics |
 //! | `/api/status` | [`Status`](crate::api::Status) |
 //! | `/api/assignment` | [`AssignmentStatus`](crate::api::AssignmentStatus); 503 before the first roster |
+//! | `POST /v1/members/{id}/drain`, `undrain`, `readmit` | carries out the [`Order`](crate::health::Order): 204, or 404 and 409 with the reason |
 //!
 //! | metric | |
 //! |---|---|
 //! | `yorkies_epoch` | epoch of the assignment |
 //! | `yorkies_members` | members that serve |
+//! | `yorkies_members_listed{state}` | members in the registry: `serving`, `failing` (they serve, though their checks fail), `awaited` (no check has passed yet), `ejected`, `drained` (by order) |
+//! | `yorkies_health_checks_total{outcome}` | checks of members: `passed` or `failed` |
+//! | `yorkies_health_held_back` | **alarm** above 0: members that would be ejected, if not too many were |
+//! | `yorkies_health_ejections_total`, `yorkies_health_readmissions_total` | members that were ejected, and those that came back |
 //! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file` or `dns`, last gave a good answer: a few seconds at most while all is well |
 //! | `yorkies_rebalance_under_way` | 1 while a rebalance holds or drains |
 //! | `yorkies_rebalances_total{cause}` | rebalances that are over; one with several causes counts for each: `first`, `resumed`, `outdated`, `policy`, `settings`, `added`, `removed`, `readdressed`, `weight`, `restarted` |
@@ -47,10 +52,12 @@ use tracing::{error, info};
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::rebalance::machine::{Pace, Settings};
+use crate::health::{self, Health};
 use crate::rebalance::{self, Board, Metrics};
 use crate::registry::{self, Sources};
 
 mod answers;
+mod members;
 mod routes;
 
 /// Share of all keys by member.
@@ -61,6 +68,7 @@ type Shares = Arc<BTreeMap<String, f64>>;
 pub struct Admin {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
+    health: Arc<Health>,
     registry: Registry,
     pace: Option<Pace>,
     /// How long a rebalance holds at most.
@@ -75,11 +83,13 @@ impl Admin {
     pub fn new(
         config: &Config,
         sources: &Arc<Sources>,
+        health: &Arc<Health>,
         fleet: &Arc<Fleet>,
         board: &Arc<Board>,
     ) -> (Arc<Self>, Metrics) {
         let mut registry = Registry::with_prefix("yorkies");
         registry::register(&mut registry, Arc::clone(sources));
+        health::register(&mut registry, Arc::clone(health));
         rebalance::register(&mut registry, Arc::clone(board));
         let metrics = Metrics::register(&mut registry);
         fleet::register(&mut registry, Arc::clone(fleet), Arc::clone(board));
@@ -87,6 +97,7 @@ impl Admin {
         let this = Self {
             fleet: Arc::clone(fleet),
             board: Arc::clone(board),
+            health: Arc::clone(health),
             registry,
             pace: settings.pace,
             ack_wait_ms: settings.ack_wait_ms(),

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use sharding::{Drain, Phase, Policy, Roster};
 
+use crate::health::MemberState;
 use crate::rebalance::Record;
 use crate::rebalance::machine::{Pace, Past, Stage};
 
@@ -15,6 +16,9 @@ pub const STATUS_PATH: &str = "/api/status";
 
 /// Path of [`AssignmentStatus`].
 pub const ASSIGNMENT_PATH: &str = "/api/assignment";
+
+/// Path of an [`Order`](crate::health::Order), which is posted there by its name.
+pub const ORDER_PATH: &str = "/v1/members/{id}/{order}";
 
 /// Everything that a person wants to see at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +35,7 @@ pub struct Status {
     pub policy: Option<Policy>,
     /// Whether streams that moved may be ended.
     pub drain: Option<Drain>,
-    /// Who serves, by id.
+    /// Who serves, and who is listed and does not, by id.
     pub members: Vec<MemberStatus>,
     /// Proxies that are connected or report, by node id.
     pub proxies: Vec<ProxyStatus>,
@@ -62,7 +66,7 @@ impl From<Record> for RebalanceStatus {
     }
 }
 
-/// A member of the present assignment.
+/// A member of the present assignment, or one that the registry lists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// Its stable name.
@@ -79,6 +83,12 @@ pub struct MemberStatus {
     pub share: Option<f64>,
     /// Open streams on it, by the last reports.
     pub open: u64,
+    /// What becomes of it.
+    #[serde(default)]
+    pub state: MemberState,
+    /// Why, unless it serves and all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// All that shares a node id.

@@ -12,6 +12,7 @@ use crate::bootstrap::{HostPort, Mode};
 use crate::client::ServerUrl;
 use crate::commands;
 use crate::config::Config;
+use crate::health::Order;
 
 mod source;
 
@@ -85,6 +86,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Order what becomes of a member of a running server.
+    Member {
+        /// `drain`: serve without it, for a maintenance; its streams end, and it stays known.
+        /// `undrain`: serve with it again. `readmit`: let it back that was ejected.
+        #[arg(value_enum)]
+        order: OrderArg,
+        /// Its id.
+        id: String,
+        /// Its admin interface.
+        #[arg(long, value_name = "URL", env = "YORKIES_ADMIN", default_value_t = ServerUrl::local_admin())]
+        admin: ServerUrl,
+    },
     /// Succeed once a running server serves a roster: a health check.
     Ready {
         /// Its admin interface.
@@ -138,6 +151,23 @@ enum ResourceArg {
     Client,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OrderArg {
+    Drain,
+    Undrain,
+    Readmit,
+}
+
+impl From<OrderArg> for Order {
+    fn from(order: OrderArg) -> Self {
+        match order {
+            OrderArg::Drain => Self::Drain,
+            OrderArg::Undrain => Self::Undrain,
+            OrderArg::Readmit => Self::Readmit,
+        }
+    }
+}
+
 impl From<ResourceArg> for Resource {
     fn from(resource: ResourceArg) -> Self {
         match resource {
@@ -184,6 +214,7 @@ impl Cli {
                 commands::plan(&basis, &after, json)
             }
             Command::Status { admin, watch, json } => commands::status(&admin, watch, json),
+            Command::Member { order, id, admin } => commands::member(&admin, order.into(), &id),
             Command::Ready { admin } => commands::ready(&admin),
             Command::DefaultProject(asked) => commands::default_project(&asked),
             Command::Bootstrap {

@@ -108,6 +108,15 @@ impl ServerUrl {
         read(&text(&url, asked)?, url)
     }
 
+    /// Posts nothing to that path, and expects nothing but a success.
+    ///
+    /// # Errors
+    /// When nobody answers, or that it is refused.
+    pub(crate) fn order(&self, path: &str) -> Result<(), ClientError> {
+        let url = self.at(path);
+        text(&url, agent().post(&url).send_empty()).map(drop)
+    }
+
     fn at(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }

@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use sharding::{Assignment, Resource, ShardKey};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bootstrap::{Bootstrap, HostPort, Mode};
+use crate::api::ORDER_PATH;
 use crate::checks;
 use crate::client::ServerUrl;
 use crate::config::{Config, Registry};
+use crate::health::Order;
 use crate::registry;
 use crate::server;
 
@@ -59,6 +62,26 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     let (members, policy) = (members.join(" and "), config.policy);
     writeln!(io::stdout(), "valid: {members}, policy {policy}")?;
     Ok(())
+}
+
+/// Orders what becomes of a member.
+pub(crate) fn member(admin: &ServerUrl, order: Order, id: &str) -> anyhow::Result<()> {
+    let path = ORDER_PATH.replace("{order}", order.name());
+    Ok(admin.order(&path.replace("{id}", &in_a_path(id)))?)
+}
+
+/// Ids may have anything that can be seen.
+fn in_a_path(id: &str) -> String {
+    let mut path = String::new();
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    path
 }
 
 /// Whether a roster is served.

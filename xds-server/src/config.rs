@@ -15,6 +15,7 @@ mod admin;
 mod check;
 mod cors;
 mod error;
+mod health;
 mod keys;
 mod listener;
 mod places;
@@ -25,6 +26,7 @@ mod upstream;
 pub use admin::{ADMIN_PORT, Admin, Reports};
 pub use cors::Cors;
 pub use error::ConfigError;
+pub use health::{Check, Damping, Health, Incarnation, Readmit};
 pub use listener::{Listener, Tls};
 pub use places::{Filter, Xds};
 pub use rebalance::{Drain, Rebalance};
@@ -51,6 +53,10 @@ pub struct Config {
     /// least one is required. What both say is merged by id; of what they have
     /// differently, under one id or at one address, the file's counts.
     pub registry: Registry,
+    /// Whether members can serve, as the control plane and the proxies find it.
+    /// Left out, whoever is in the registry serves.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// Name of the Envoy cluster of the members, and of its EDS resource.
     /// Visible ASCII characters.
     #[serde(default = "default_cluster")]

@@ -26,11 +26,13 @@ use crate::snapshot::{ResourceType, Snapshot};
 mod collector;
 mod observer;
 mod proxy;
+mod sight;
 mod status;
 mod vms;
 
 pub use collector::register;
 use proxy::ProxyState;
+pub use sight::Sight;
 pub use vms::{ReportRefused, SILENCE};
 use vms::{Taken, Vms};
 
@@ -121,6 +123,12 @@ impl Fleet {
     #[must_use]
     pub fn open_by_member(&self, now: Instant) -> BTreeMap<String, u64> {
         self.lock().vms.open_by_member(now)
+    }
+
+    /// Which members requests do not reach, as the proxies see it.
+    #[must_use]
+    pub fn sight(&self, now: Instant) -> Sight {
+        Sight::of(self.lock().vms.live(now))
     }
 
     /// Sums for metrics.

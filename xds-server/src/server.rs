@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::rebalance::Board;
 use crate::rebalance::driver::{Driver, Parts};
-use crate::{checks, registry, reports};
+use crate::{checks, health, registry, reports, state};
 
 /// Serves proxies until `shutdown` ends.
 ///
@@ -27,8 +27,17 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         .with_context(|| format!("xds.listen {}: cannot be listened on", config.xds.listen))?;
     let address = listener.local_addr()?;
     let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));
-    let (sources, rosters) = registry::start(&config.registry);
-    let (admin, metrics) = Admin::new(&config, &sources, &fleet, &board);
+    let (sources, listed) = registry::start(&config.registry);
+    // That it cannot be read is told by the driver, which needs all of it.
+    let last = state::read(&config.state_file).ok().flatten();
+    let (health, serving) = health::start(
+        config.health.as_ref(),
+        &config.state_file,
+        last.and_then(|last| last.members).as_ref(),
+        listed,
+        Arc::clone(&fleet),
+    );
+    let (admin, metrics) = Admin::new(&config, &sources, &health, &fleet, &board);
     if let Some(address) = config.admin.listen {
         admin.start(address).await;
     }
@@ -41,7 +50,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         fleet: Arc::clone(&fleet),
         board,
         metrics,
-        rosters,
+        serving,
     });
     let snapshots = tokio::select! {
         snapshots = driver.start() => snapshots,

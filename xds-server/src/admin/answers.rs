@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use sharding::{Assignment, FilterConfig, Roster};
 
+use super::members::with_health;
 use super::{Admin, Shares};
 use crate::api::{AssignmentStatus, MemberStatus, ProxyStatus, Status};
+use crate::health::MemberState;
 use crate::rebalance::{Shown, shares};
 
 impl Admin {
@@ -31,10 +33,12 @@ impl Admin {
             ..
         } = self.board.read();
         let now = Instant::now();
-        let members = match &current {
+        let serving = match &current {
             Some(current) => self.members(current, now).await,
             None => Vec::new(),
         };
+        let open = self.fleet.open_by_member(now);
+        let members = with_health(serving, self.health.shown().members, &open);
         let current = current.as_deref();
         let proxies = self.fleet.status(snapshot.as_ref(), now);
         Status {
@@ -83,6 +87,8 @@ impl Admin {
                 .as_ref()
                 .and_then(|shares| shares.get(&member.id).copied()),
             open: open.get(&member.id).copied().unwrap_or_default(),
+            state: MemberState::default(),
+            why: None,
         };
         members.iter().map(status).collect()
     }

@@ -23,6 +23,7 @@ pub(super) fn routes(admin: Arc<Admin>) -> Router {
         .route("/metrics", get(metrics))
         .route(STATUS_PATH, get(status))
         .route(ASSIGNMENT_PATH, get(assignment))
+        .merge(super::members::orders())
         .with_state(admin)
 }
 

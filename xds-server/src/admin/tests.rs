@@ -7,7 +7,8 @@ fn admin() -> Arc<Admin> {
     let text = "registry: {file: m.yaml}\nfilter: {module: f.wasm}\n";
     let config: Config = serde_saphyr::from_str(text).unwrap();
     let (sources, _) = registry::start(&config.registry);
-    Admin::new(&config, &sources, &Arc::default(), &Arc::default()).0
+    let (health, fleet, board) = Default::default();
+    Admin::new(&config, &sources, &health, &fleet, &board).0
 }
 
 /// The names that a scrape has, without the suffixes of histograms.

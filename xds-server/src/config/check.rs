@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Config, cors, keys, listener, rebalance, registry, upstream};
+use super::{Config, cors, health, keys, listener, rebalance, registry, upstream};
 use crate::bootstrap::XDS_CLUSTER;
 use crate::resources::UNROUTABLE;
 
@@ -19,6 +19,7 @@ pub(super) type Problem = (&'static str, String);
 /// Finds the first setting that cannot work.
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
     registry::check(&config.registry)?;
+    config.health.as_ref().map_or(Ok(()), health::check)?;
     check_cluster(&config.cluster)?;
     check_reports(config)?;
     in_range("body_timeout", config.body_timeout, &DURATIONS)?;

@@ -30,6 +30,7 @@ fn a_report_replaces_the_last_one_and_a_silent_vm_is_forgotten() {
         members: vec![MemberStreams {
             id: "m1".to_owned(),
             open: 5,
+            unreached: 0,
         }],
         ..report("a", 1)
     };
@@ -119,7 +120,7 @@ fn texts_are_cut_and_numbers_by_member_are_limited() {
     let now = Instant::now();
     let members = |count: usize| -> Vec<MemberStreams> {
         let id = |n| format!("{n}{}", "é".repeat(200));
-        let member = |n| MemberStreams { id: id(n), open: 1 };
+        let member = |n| MemberStreams { id: id(n), open: 1, unreached: 0 };
         (0..count).map(member).collect()
     };
     let long = Report {
