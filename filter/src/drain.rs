@@ -237,7 +237,12 @@ impl Drain {
         let roster = self.assignment().map(|(_, assignment)| assignment.roster());
         let members = roster.map_or(&[][..], |roster| roster.members());
         let members = members.iter().filter_map(|member| {
-            let open = self.seen.at.get(&member.address).copied().unwrap_or_default();
+            let open = self
+                .seen
+                .at
+                .get(&member.address)
+                .copied()
+                .unwrap_or_default();
             let unreached = self.reach.unreached(member.address);
             (open > 0 || unreached > 0).then(|| MemberStreams {
                 id: member.id.clone(),

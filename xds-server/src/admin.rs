@@ -51,8 +51,8 @@ use tracing::{error, info};
 
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
-use crate::rebalance::machine::{Pace, Settings};
 use crate::health::{self, Health};
+use crate::rebalance::machine::{Pace, Settings};
 use crate::rebalance::{self, Board, Metrics};
 use crate::registry::{self, Sources};
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 use sharding::{Assignment, Resource, ShardKey};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::bootstrap::{Bootstrap, HostPort, Mode};
 use crate::api::ORDER_PATH;
+use crate::bootstrap::{Bootstrap, HostPort, Mode};
 use crate::checks;
 use crate::client::ServerUrl;
 use crate::config::{Config, Registry};

@@ -80,14 +80,17 @@ impl Reach {
             row.silent = row.silent.saturating_add(1);
             row.last = now;
         }
-        self.0.retain(|_, row| now.saturating_sub(row.last) < MEMORY);
+        self.0
+            .retain(|_, row| now.saturating_sub(row.last) < MEMORY);
     }
 
     /// Requests in a row that did not reach that member. Calls that wait count
     /// from the second look on: until then another answer may have come.
     pub(super) fn unreached(&self, address: SocketAddr) -> u64 {
         let row = self.0.get(&address);
-        row.map_or(0, |row| row.failed.saturating_add(row.silent.saturating_sub(1)))
+        row.map_or(0, |row| {
+            row.failed.saturating_add(row.silent.saturating_sub(1))
+        })
     }
 }
 
@@ -122,9 +125,15 @@ mod tests {
         reach.failed(address(1), SECOND);
         reach.failed(address(1), SECOND);
         reach.failed(address(2), SECOND);
-        assert_eq!((reach.unreached(address(1)), reach.unreached(address(3))), (2, 0));
+        assert_eq!(
+            (reach.unreached(address(1)), reach.unreached(address(3))),
+            (2, 0)
+        );
         reach.answered(address(1));
-        assert_eq!((reach.unreached(address(1)), reach.unreached(address(2))), (0, 1));
+        assert_eq!(
+            (reach.unreached(address(1)), reach.unreached(address(2))),
+            (0, 1)
+        );
     }
 
     #[test]

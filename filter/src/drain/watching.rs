@@ -58,7 +58,9 @@ impl Drain {
         let Some(stream) = stream.filter(|stream| stream.generation == self.generation) else {
             return Ok(());
         };
-        let owner = self.assignment().and_then(|(_, assignment)| assignment.owner_of_hash(stream.hash));
+        let owner = self
+            .assignment()
+            .and_then(|(_, assignment)| assignment.owner_of_hash(stream.hash));
         let Some(address) = owner.map(|owner| owner.member.address) else {
             return Ok(());
         };

@@ -112,7 +112,10 @@ fn missing(behind: &[Behind]) -> String {
 
 fn members(status: &Status) -> String {
     // Where all is well it says nothing.
-    let has_states = status.members.iter().any(|member| member.state != MemberState::Serving);
+    let has_states = status
+        .members
+        .iter()
+        .any(|member| member.state != MemberState::Serving);
     let rows = status.members.iter().take(MAX_ROWS).map(|member| {
         let mut row = vec![
             member.id.clone(),
@@ -127,7 +130,14 @@ fn members(status: &Status) -> String {
         }
         row
     });
-    let header = ["MEMBER", "ADDRESS", "WEIGHT", "KEYS", "OPEN STREAMS", "STATE"];
+    let header = [
+        "MEMBER",
+        "ADDRESS",
+        "WEIGHT",
+        "KEYS",
+        "OPEN STREAMS",
+        "STATE",
+    ];
     let header = &header[..header.len() - usize::from(!has_states)];
     table(header, &[2, 3, 4], rows.collect()) + &rest(status.members.len())
 }

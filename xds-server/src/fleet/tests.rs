@@ -120,7 +120,11 @@ fn texts_are_cut_and_numbers_by_member_are_limited() {
     let now = Instant::now();
     let members = |count: usize| -> Vec<MemberStreams> {
         let id = |n| format!("{n}{}", "é".repeat(200));
-        let member = |n| MemberStreams { id: id(n), open: 1, unreached: 0 };
+        let member = |n| MemberStreams {
+            id: id(n),
+            open: 1,
+            unreached: 0,
+        };
         (0..count).map(member).collect()
     };
     let long = Report {

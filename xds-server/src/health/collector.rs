@@ -23,7 +23,11 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn checked(&self, has_passed: bool) {
-        let counter = if has_passed { &self.passed } else { &self.failed };
+        let counter = if has_passed {
+            &self.passed
+        } else {
+            &self.failed
+        };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -55,7 +59,9 @@ impl Collector for OfMembers {
             "Members that the registry lists, by what becomes of them",
             MetricType::Gauge,
             "state",
-            states.into_iter().map(|(state, count)| (state.name(), count)),
+            states
+                .into_iter()
+                .map(|(state, count)| (state.name(), count)),
         )?;
         let (passed, failed) = self.0.counts.read();
         family(
@@ -75,6 +81,11 @@ impl Collector for OfMembers {
         let ejected = "Members that were ejected";
         counter(encoder, "health_ejections", ejected, shown.ejections)?;
         let readmitted = "Members that came back after that";
-        counter(encoder, "health_readmissions", readmitted, shown.readmissions)
+        counter(
+            encoder,
+            "health_readmissions",
+            readmitted,
+            shown.readmissions,
+        )
     }
 }

@@ -94,7 +94,12 @@ impl Judge {
             _ => Duration::ZERO,
         };
         self.first_until.get_or_insert(now + wait);
-        let left: Vec<String> = self.wards.keys().filter(|id| roster.get(id).is_none()).cloned().collect();
+        let left: Vec<String> = self
+            .wards
+            .keys()
+            .filter(|id| roster.get(id).is_none())
+            .cloned()
+            .collect();
         for id in left {
             if let Some(ward) = self.wards.remove(&id) {
                 self.remember(id, &ward);
@@ -210,7 +215,10 @@ impl Judge {
     pub(super) fn kept(&self) -> Kept {
         let wards = self.wards.iter();
         let ejected = wards.filter_map(|(id, ward)| Some((id.clone(), ward.gone()?)));
-        let gone = self.gone.iter().map(|(id, gone)| (id.clone(), gone.clone()));
+        let gone = self
+            .gone
+            .iter()
+            .map(|(id, gone)| (id.clone(), gone.clone()));
         let ejected = ejected.chain(gone).filter(|(_, gone)| gone.is_ejected);
         Kept {
             drained: self.drained.clone(),

@@ -101,7 +101,9 @@ impl Store {
         let mut saved = self.saved.clone();
         async move {
             let is_saved = saved.wait_for(|saved| *saved >= number);
-            timeout(PATIENCE, is_saved).await.is_ok_and(|saved| saved.is_ok())
+            timeout(PATIENCE, is_saved)
+                .await
+                .is_ok_and(|saved| saved.is_ok())
         }
     }
 }

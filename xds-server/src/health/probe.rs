@@ -117,7 +117,9 @@ async fn get(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), Str
         let answer = sender.send_request(request).await;
         let answer = answer.map_err(|error| wrong(&error))?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_METRICS_BYTES).collect().await;
+        let body = Limited::new(answer.into_body(), MAX_METRICS_BYTES)
+            .collect()
+            .await;
         Ok((status, body.map_err(|error| wrong(&*error))?.to_bytes()))
     };
     // Its end says nothing that the exchange does not.
@@ -133,7 +135,9 @@ async fn get(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), Str
 
 async fn check_grpc(address: SocketAddr, service: &str) -> Result<(), String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
-    let endpoint = endpoint.map_err(|error| error.to_string())?.user_agent(AGENT);
+    let endpoint = endpoint
+        .map_err(|error| error.to_string())?
+        .user_agent(AGENT);
     let channel = endpoint.map_err(|error| error.to_string())?.connect().await;
     let mut client = Grpc::new(channel.map_err(|error| format!("{address}: {}", cause(&error)))?);
     let ready = client.ready().await;
@@ -142,14 +146,22 @@ async fn check_grpc(address: SocketAddr, service: &str) -> Result<(), String> {
         service: service.to_owned(),
     });
     let codec = ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
-    let answer = client.unary(request, PathAndQuery::from_static(GRPC_CHECK), codec).await;
+    let answer = client
+        .unary(request, PathAndQuery::from_static(GRPC_CHECK), codec)
+        .await;
     match answer {
         Ok(answer) if answer.get_ref().status == SERVING => Ok(()),
         Ok(answer) => {
             let status = answer.get_ref().status;
-            Err(format!("{service:?} has status {status}: expected SERVING, {SERVING}"))
+            Err(format!(
+                "{service:?} has status {status}: expected SERVING, {SERVING}"
+            ))
         }
-        Err(status) => Err(format!("{GRPC_CHECK}: {}: {}", status.code(), status.message())),
+        Err(status) => Err(format!(
+            "{GRPC_CHECK}: {}: {}",
+            status.code(),
+            status.message()
+        )),
     }
 }
 

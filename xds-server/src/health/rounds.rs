@@ -42,7 +42,10 @@ impl Rounds {
         let ids: BTreeSet<&str> = ids.collect();
         self.members.retain(|id, _| ids.contains(id.as_str()));
         self.due.retain(|(_, id)| ids.contains(id.as_str()));
-        let new: Vec<&str> = ids.into_iter().filter(|id| !self.members.contains_key(*id)).collect();
+        let new: Vec<&str> = ids
+            .into_iter()
+            .filter(|id| !self.members.contains_key(*id))
+            .collect();
         let count = u32::try_from(new.len()).unwrap_or(u32::MAX);
         let spread = FIRST_SPREAD.saturating_mul(count).min(self.interval);
         for id in new {
@@ -119,7 +122,10 @@ mod tests {
         }
         assert!((19_000..=21_500).contains(&checks), "{checks}");
         // In any tenth of an interval about a tenth of them.
-        let soon = rounds.due.iter().filter(|(due, _)| *due < start + INTERVAL.mul_f64(20.1));
+        let soon = rounds
+            .due
+            .iter()
+            .filter(|(due, _)| *due < start + INTERVAL.mul_f64(20.1));
         assert!((40..=180).contains(&soon.count()));
     }
 

@@ -83,7 +83,10 @@ pub(super) struct Station {
 impl Station {
     pub(super) fn new(parts: Parts) -> Self {
         let now = Instant::now();
-        let interval = parts.settings.as_ref().map_or(LOOK, |settings| settings.interval);
+        let interval = parts
+            .settings
+            .as_ref()
+            .map_or(LOOK, |settings| settings.interval);
         let rounds = INCARNATION_EVERY.as_millis() / interval.as_millis().max(1);
         Self {
             rounds: Rounds::new(interval),
@@ -99,7 +102,9 @@ impl Station {
     /// Goes on until the registry ends, or nobody wants to know who serves.
     pub(super) async fn run(mut self) {
         self.parts.rosters.mark_changed();
-        self.parts.judge.seen(self.parts.fleet.sight(Instant::now()));
+        self.parts
+            .judge
+            .seen(self.parts.fleet.sight(Instant::now()));
         loop {
             let wake = self.wake();
             tokio::select! {
@@ -127,7 +132,10 @@ impl Station {
     }
 
     fn wake(&self) -> Instant {
-        let check = self.rounds.next().filter(|_| self.running.len() < MAX_AT_ONCE);
+        let check = self
+            .rounds
+            .next()
+            .filter(|_| self.running.len() < MAX_AT_ONCE);
         let look = self.looked.max(Instant::now()) + LOOK;
         check.into_iter().chain(self.due).fold(look, Instant::min)
     }
@@ -150,7 +158,13 @@ impl Station {
     }
 
     fn take(&mut self, checked: Option<Checked>) {
-        let Some(Checked { id, address, started, result }) = checked else {
+        let Some(Checked {
+            id,
+            address,
+            started,
+            result,
+        }) = checked
+        else {
             return;
         };
         let now = Instant::now();
@@ -171,7 +185,11 @@ impl Station {
         let settled = self.parts.store.settled();
         tokio::spawn(async move {
             let is_saved = settled.await;
-            let _ = answer.send(if is_saved { Ok(()) } else { Err(OrderRefused::NotSaved) });
+            let _ = answer.send(if is_saved {
+                Ok(())
+            } else {
+                Err(OrderRefused::NotSaved)
+            });
         });
     }
 
@@ -188,17 +206,26 @@ impl Station {
 
     /// Starts the checks that are due.
     fn check(&mut self, now: Instant) {
-        let Some(settings) = &self.parts.settings else { return };
+        let Some(settings) = &self.parts.settings else {
+            return;
+        };
         while self.running.len() < MAX_AT_ONCE
             && let Some((id, round)) = self.rounds.start(now)
         {
             let judge = &self.parts.judge;
-            let Some(address) = judge.address_of(&id) else { continue };
+            let Some(address) = judge.address_of(&id) else {
+                continue;
+            };
             let wants = round % self.incarnation_rounds == 0 || judge.wants_incarnation(&id);
             let settings = Arc::clone(settings);
             self.running.spawn(async move {
                 let result = probe(&settings, address, wants).await;
-                Checked { id, address, started: now, result }
+                Checked {
+                    id,
+                    address,
+                    started: now,
+                    result,
+                }
             });
         }
     }
@@ -227,9 +254,24 @@ fn log(happened: &Happened) {
     match happened {
         Happened::Entered { id } => info!(member = id, "Member serves: its checks pass"),
         Happened::KeptOut { id } => {
-            warn!(member = id, "Member stays out: it came back in the incarnation in which it had left");
+            warn!(
+                member = id,
+                "Member stays out: it came back in the incarnation in which it had left"
+            );
         }
-        Happened::Ejected { id, why } => error!(member = id, why, "Member ejected"),
+        Happened::Ejected {
+            id,
+            why,
+            proxies: [dead, all],
+        } => {
+            error!(
+                member = id,
+                why,
+                proxies_agree = dead,
+                proxies = all,
+                "Member ejected"
+            );
+        }
         Happened::Readmitted { id, because } => info!(member = id, because, "Member readmitted"),
         Happened::HeldBack { ids } => {
             let members = ids.join(", ");

@@ -141,13 +141,16 @@ fn unreached(scene: &Scene) -> Vec<(String, u64)> {
     let last = scene.reports().pop().map(|report| report.members);
     let members = last.into_iter().flatten();
     let members = members.filter(|member| member.unreached > 0);
-    members.map(|member| (member.id, member.unreached)).collect()
+    members
+        .map(|member| (member.id, member.unreached))
+        .collect()
 }
 
 impl Scene {
     /// Envoy answers in place of the member, or the member itself.
     fn answer_with(&self, id: u32, stream: &mut Stream, count: usize, flags: u64) {
-        self.host.property_of(Some(id), "response.flags", flags.to_le_bytes());
+        self.host
+            .property_of(Some(id), "response.flags", flags.to_le_bytes());
         self.host.in_callback_of(id);
         stream.response_headers(&self.vm, &self.host, count, true);
     }
@@ -156,7 +159,10 @@ impl Scene {
 #[test]
 fn requests_that_do_not_reach_a_member_are_told_until_it_answers() {
     let scene = Scene::new("ab");
-    let keys: Vec<_> = (0..40).map(key).filter(|key| scene.owner(key) == 'b').collect();
+    let keys: Vec<_> = (0..40)
+        .map(key)
+        .filter(|key| scene.owner(key) == 'b')
+        .collect();
     for (id, flag) in [(10, 1 << 5), (11, 1 << 6), (12, 1 << 2)] {
         let mut call = scene.send(id, PUSH, &keys[0]);
         scene.answer_with(id, &mut call, 3, flag);

@@ -31,7 +31,12 @@ pub(in crate::health) enum Happened {
     /// A member that came back is treated as one that was ejected.
     KeptOut { id: String },
     /// A member has failed.
-    Ejected { id: String, why: String },
+    Ejected {
+        id: String,
+        why: String,
+        /// Proxies that find it dead, of all that report.
+        proxies: [u32; 2],
+    },
     /// A member that was ejected is back.
     Readmitted { id: String, because: &'static str },
     /// These would have been ejected, if not too many were.
@@ -110,12 +115,15 @@ impl Judge {
         }
         self.hold_back(BTreeSet::new());
         for id in dead {
-            let Some(ward) = self.wards.get_mut(&id) else { continue };
+            let Some(ward) = self.wards.get_mut(&id) else {
+                continue;
+            };
             let problem = ward.problem.clone();
             let why = problem.unwrap_or_else(|| "proxies do not reach it".to_owned());
             ward.eject(why.clone(), rules.damping.memory, now);
             self.ejections += 1;
-            self.happened.push(Happened::Ejected { id, why });
+            let proxies = [self.sight.unreached(&id), self.sight.proxies];
+            self.happened.push(Happened::Ejected { id, why, proxies });
         }
     }
 
@@ -143,9 +151,9 @@ impl Judge {
 
     /// Most members that may be out.
     fn allowed(&self, rules: &Rules) -> usize {
-        let could_serve = self.undrained().filter(|(_, ward)| {
-            ward.is_ejected() || ward.serves().is_some()
-        });
+        let could_serve = self
+            .undrained()
+            .filter(|(_, ward)| ward.is_ejected() || ward.serves().is_some());
         most_ejected(could_serve.count(), rules.max_ejected)
     }
 
@@ -195,9 +203,12 @@ impl Judge {
             return None;
         }
         // An old address of one may be the new one of another.
-        let as_listed = |member: &Member| self.wards.get(&member.id).map(|ward| ward.listed.clone());
+        let as_listed =
+            |member: &Member| self.wards.get(&member.id).map(|ward| ward.listed.clone());
         let listed = || members.iter().filter_map(as_listed).collect();
-        Roster::new(members.clone()).or_else(|_| Roster::new(listed())).ok()
+        Roster::new(members.clone())
+            .or_else(|_| Roster::new(listed()))
+            .ok()
     }
 }
 
@@ -216,7 +227,9 @@ fn most_ejected(members: usize, percent: u32) -> usize {
 impl Judge {
     /// Members that are out by their health.
     pub(super) fn undrained_ejected(&self) -> usize {
-        self.undrained().filter(|(_, ward)| ward.is_ejected()).count()
+        self.undrained()
+            .filter(|(_, ward)| ward.is_ejected())
+            .count()
     }
 }
 
@@ -227,10 +240,21 @@ mod tests {
     #[test]
     fn at_least_one_may_be_out_and_never_the_last() {
         for (members, percent, most) in [
-            (0, 34, 0), (1, 100, 0), (2, 34, 1), (3, 34, 1), (5, 34, 1), (6, 34, 2),
-            (100, 34, 34), (100, 0, 1), (3, 100, 2),
+            (0, 34, 0),
+            (1, 100, 0),
+            (2, 34, 1),
+            (3, 34, 1),
+            (5, 34, 1),
+            (6, 34, 2),
+            (100, 34, 34),
+            (100, 0, 1),
+            (3, 100, 2),
         ] {
-            assert_eq!(most_ejected(members, percent), most, "{percent} % of {members}");
+            assert_eq!(
+                most_ejected(members, percent),
+                most,
+                "{percent} % of {members}"
+            );
         }
     }
 }

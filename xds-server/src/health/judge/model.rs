@@ -118,7 +118,8 @@ impl World {
             Op::Fail(id) => {
                 let id = name(*id);
                 if let Some(address) = self.judge.address_of(&id) {
-                    self.judge.checked(&id, address, Err("no".to_owned()), self.now);
+                    self.judge
+                        .checked(&id, address, Err("no".to_owned()), self.now);
                     *self.failures.entry(id).or_default() += 1;
                 }
             }
@@ -155,8 +156,13 @@ impl World {
         if let Some(roster) = &decision.roster {
             assert!(!roster.members().is_empty(), "the roster is never empty");
             for member in roster.members() {
-                let has_served = before.as_ref().is_some_and(|old| old.get(&member.id).is_some());
-                assert!(has_served || self.passed.contains(&member.id), "{member:?} never passed");
+                let has_served = before
+                    .as_ref()
+                    .is_some_and(|old| old.get(&member.id).is_some());
+                assert!(
+                    has_served || self.passed.contains(&member.id),
+                    "{member:?} never passed"
+                );
             }
         }
         let mut ejected = 0;
@@ -165,7 +171,10 @@ impl World {
                 ejected += 1;
                 let fails = self.failures.get(id).copied().unwrap_or_default();
                 let unreached = self.judge.sight.unreached(id);
-                assert!(fails >= self.rules.fail_after || unreached > 0, "{id} is well");
+                assert!(
+                    fails >= self.rules.fail_after || unreached > 0,
+                    "{id} is well"
+                );
             }
         }
         assert_eq!(decision.ejections, self.ejections + ejected);

@@ -46,7 +46,11 @@ impl Judge {
                 (MemberState::Ejected, Some(format!("{why}; {waits}")))
             }
             (Standing::Serving { .. }, Some(rules)) if ward.failures >= rules.fail_after => {
-                let why = format!("{}; {}", problem().unwrap_or_default(), self.why_kept(id, rules));
+                let why = format!(
+                    "{}; {}",
+                    problem().unwrap_or_default(),
+                    self.why_kept(id, rules)
+                );
                 (MemberState::Failing, Some(why))
             }
             _ => (MemberState::Serving, None),

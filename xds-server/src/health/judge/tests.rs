@@ -92,7 +92,9 @@ impl Scene {
     }
 
     fn see(&mut self, proxies: u32, unreached: &[(&str, u32)]) {
-        let unreached = unreached.iter().map(|(id, count)| ((*id).to_owned(), *count));
+        let unreached = unreached
+            .iter()
+            .map(|(id, count)| ((*id).to_owned(), *count));
         self.judge.seen(Sight {
             proxies,
             unreached: unreached.collect(),
@@ -134,7 +136,13 @@ fn a_member_serves_once_a_check_has_passed() {
     scene.expect(&["a", "b"]);
     scene.pass("c", None);
     scene.expect(&["a", "b", "c"]);
-    let mut careful = Scene::new(Rules { pass_after: 2, ..rules() }, &["a"]);
+    let mut careful = Scene::new(
+        Rules {
+            pass_after: 2,
+            ..rules()
+        },
+        &["a"],
+    );
     careful.list(&["a", "b"]);
     careful.pass("b", None);
     careful.expect(&["a"]);
@@ -158,7 +166,12 @@ fn the_very_first_roster_waits_for_all_to_be_checked_but_not_for_ever() {
 
 #[test]
 fn after_a_restart_members_of_the_last_assignment_serve_until_they_fail() {
-    let mut scene = Scene::restarted(rules(), &["a", "b", "c"], &["a", "b", "c", "d"], Kept::default());
+    let mut scene = Scene::restarted(
+        rules(),
+        &["a", "b", "c"],
+        &["a", "b", "c", "d"],
+        Kept::default(),
+    );
     scene.expect(&["a", "b", "c"]);
     scene.fail("b", 3);
     scene.expect(&["a", "c"]);
@@ -174,7 +187,8 @@ fn a_member_that_fails_is_ejected_and_nobody_before_the_last_failure() {
     scene.check("b", Err("refused"));
     let why = "refused".to_owned();
     let id = "b".to_owned();
-    assert_eq!(scene.decide(), [Happened::Ejected { id, why }]);
+    let proxies = [0, 0];
+    assert_eq!(scene.decide(), [Happened::Ejected { id, why, proxies }]);
     scene.expect(&["a", "c"]);
     assert_eq!(scene.judge.decide(scene.now).ejections, 1);
 }
@@ -245,7 +259,13 @@ fn of_three_one_may_be_out_and_the_second_is_held_back_with_a_word() {
 
 #[test]
 fn the_last_member_is_never_ejected() {
-    let mut scene = Scene::new(Rules { max_ejected: 100, ..rules() }, &["a"]);
+    let mut scene = Scene::new(
+        Rules {
+            max_ejected: 100,
+            ..rules()
+        },
+        &["a"],
+    );
     scene.fail("a", 9);
     scene.expect(&["a"]);
     assert_eq!(scene.judge.shown().held_back, 1);
@@ -261,7 +281,10 @@ fn in_the_same_incarnation_it_stays_out_until_a_person_says_so() {
     scene.after(SECOND * 3600).expect(&["a", "c"]);
     let (state, why) = scene.state("b");
     assert_eq!(state, MemberState::Ejected);
-    assert_eq!(why, "refused; waits for another incarnation, or for a person");
+    assert_eq!(
+        why,
+        "refused; waits for another incarnation, or for a person"
+    );
     scene.judge.order("b", Order::Readmit).unwrap();
     scene.expect(&["a", "b", "c"]);
     let refused = OrderRefused::NotEjected { id: "b".to_owned() };
@@ -384,7 +407,9 @@ fn a_member_that_moves_serves_where_it_was_until_it_passes_where_it_is() {
     };
     assert_eq!(at(&mut scene), Some(address("b", 1)));
     // Of a check that was under way.
-    scene.judge.checked("b", address("b", 1), Ok(None), scene.now);
+    scene
+        .judge
+        .checked("b", address("b", 1), Ok(None), scene.now);
     assert_eq!(at(&mut scene), Some(address("b", 1)));
     scene.pass("b", None);
     assert_eq!(at(&mut scene), Some(address("b", 2)));
@@ -407,7 +432,11 @@ fn a_drained_member_is_known_and_does_not_serve_also_after_a_restart() {
     scene.judge.order("b", Order::Drain).unwrap();
     scene.expect(&["a", "c"]);
     assert_eq!(scene.state("b").0, MemberState::Drained);
-    assert_eq!(scene.judge.decide(scene.now).ejections, 0, "that is not urgent");
+    assert_eq!(
+        scene.judge.decide(scene.now).ejections,
+        0,
+        "that is not urgent"
+    );
     let all = ["a", "b", "c"];
     let mut scene = Scene::restarted(rules(), &["a", "c"], &all, scene.judge.kept());
     scene.pass("b", None);

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use sharding::Member;
 
-use crate::config::{Damping, Health as Rules, Readmit};
 use crate::health::kept::Gone;
 
-/// Wait for a member without a known incarnation, unless it is configured.
-const READMIT_AFTER: Duration = Duration::from_secs(30);
+mod comeback;
+
+use comeback::Flaps;
+pub(super) use comeback::Return;
 
 /// What is known of a member.
 #[derive(Debug)]
@@ -46,44 +47,6 @@ pub(super) enum Standing {
         /// Whether a person lets it back.
         is_readmitted: bool,
     },
-}
-
-/// How often it was ejected lately.
-#[derive(Debug, Clone, Copy, Default)]
-struct Flaps {
-    count: u32,
-    last: Option<Instant>,
-}
-
-/// Whether a member that was ejected comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Return {
-    /// Now, and why.
-    Now(&'static str),
-    /// Then, if it passes its checks until then.
-    At(Instant),
-    /// Not as things are; what it waits for.
-    Waits(&'static str),
-}
-
-impl Flaps {
-    fn one_more(&mut self, memory: Duration, now: Instant) {
-        let is_recent = |last| now.saturating_duration_since(last) < memory;
-        let before = if self.last.is_some_and(is_recent) { self.count } else { 0 };
-        *self = Self {
-            count: before.saturating_add(1),
-            last: Some(now),
-        };
-    }
-
-    /// What it has to wait for having come and gone.
-    fn wait(self, damping: &Damping) -> Duration {
-        let Some(doublings) = self.count.checked_sub(2) else {
-            return Duration::ZERO;
-        };
-        let factor = 2_u32.saturating_pow(doublings);
-        damping.first.saturating_mul(factor).min(damping.longest)
-    }
 }
 
 impl Ward {
@@ -243,9 +206,13 @@ impl Ward {
     /// It is let in, or held to be ejected if it went and came back in the same
     /// incarnation: its caches are of then.
     pub(super) fn enter(&mut self) -> bool {
-        if let Standing::Awaited { before: Some(before) } = &mut self.standing {
+        if let Standing::Awaited {
+            before: Some(before),
+        } = &mut self.standing
+        {
             let now = self.listed.incarnation.as_ref().or(self.scraped.as_ref());
-            if before.incarnation.is_some() && before.incarnation.as_ref() == now {
+            let is_there = before.address == self.listed.address;
+            if is_there && before.incarnation.is_some() && before.incarnation.as_ref() == now {
                 let then = Gone {
                     is_ejected: true,
                     why: "it came back in the incarnation in which it had left".to_owned(),
@@ -267,35 +234,6 @@ impl Ward {
         self.standing = Standing::Serving {
             at: self.listed.address,
         };
-    }
-
-    /// Whether it comes back, if it was ejected and passes its checks.
-    pub(super) fn may_return(&self, rules: &Rules) -> Option<Return> {
-        let Standing::Ejected { then, is_readmitted } = &self.standing else {
-            return None;
-        };
-        let Some(since) = self.passing_since.filter(|_| self.passes >= rules.pass_after) else {
-            return Some(Return::Waits("does not pass its checks"));
-        };
-        if *is_readmitted {
-            return Some(Return::Now("by order"));
-        }
-        let both = then.incarnation.as_ref().zip(self.incarnation());
-        let is_new = both.is_some_and(|(then, now)| then != now)
-            || then.address != self.listed.address;
-        let policy = rules.readmit.unwrap_or(match then.incarnation {
-            Some(_) => Readmit::NewIncarnation,
-            None => Readmit::After(READMIT_AFTER),
-        });
-        let wait = match policy {
-            Readmit::Manual => return Some(Return::Waits("waits for a person")),
-            _ if is_new => Duration::ZERO,
-            Readmit::NewIncarnation => {
-                return Some(Return::Waits("waits for another incarnation, or for a person"));
-            }
-            Readmit::After(wait) => wait,
-        };
-        Some(Return::At(since + wait + self.flaps.wait(&rules.damping)))
     }
 
     /// What to remember of it, if it was ever in the roster.

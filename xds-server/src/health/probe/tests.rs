@@ -56,7 +56,10 @@ async fn a_path_is_well_when_it_answers_with_success() {
     assert_eq!(probe(&http("/health"), well, true).await, Ok(None));
     let ill = answering("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await;
     let problem = "/health answers 503 Service Unavailable: expected 200";
-    assert_eq!(probe(&http("/health"), ill, false).await, Err(problem.to_owned()));
+    assert_eq!(
+        probe(&http("/health"), ill, false).await,
+        Err(problem.to_owned())
+    );
     let moved = answering("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n").await;
     assert!(probe(&http("/health"), moved, false).await.is_err());
     let nonsense = answering("hello\r\n\r\n").await;
@@ -66,14 +69,21 @@ async fn a_path_is_well_when_it_answers_with_success() {
 #[tokio::test]
 async fn nobody_and_silence_are_failures_that_say_so() {
     let gone = nowhere().await;
-    for check in [Check::Http("/".to_owned()), Check::Grpc(String::new()), Check::Tcp] {
+    for check in [
+        Check::Http("/".to_owned()),
+        Check::Grpc(String::new()),
+        Check::Tcp,
+    ] {
         let problem = probe(&settings(check), gone, false).await.unwrap_err();
         assert!(problem.contains("refused"), "{problem}");
     }
     let timeout = Duration::from_millis(50);
     let silent = answering("").await;
     for check in [Check::Http("/".to_owned()), Check::Grpc(String::new())] {
-        let settings = Health { timeout, ..settings(check) };
+        let settings = Health {
+            timeout,
+            ..settings(check)
+        };
         let problem = probe(&settings, silent, false).await.unwrap_err();
         assert_eq!(problem, "no answer within 50ms");
     }
@@ -102,14 +112,20 @@ async fn the_incarnation_is_read_where_it_is_and_missing_where_it_is_not() {
     let known = Some("1.79528183925e+09".to_owned());
     assert_eq!(probe(&at(metrics.port()), well, true).await, Ok(known));
     assert_eq!(probe(&at(metrics.port()), well, false).await, Ok(None));
-    assert_eq!(probe(&at(nowhere().await.port()), well, true).await, Ok(None));
+    assert_eq!(
+        probe(&at(nowhere().await.port()), well, true).await,
+        Ok(None)
+    );
 }
 
 #[test]
 fn the_value_of_the_metric_is_taken_as_it_stands() {
     for (text, expected) in [
         ("process_start_time_seconds 1.79e+09\n", Some("1.79e+09")),
-        ("a 1\nprocess_start_time_seconds{pod=\"x\"} 7 1795\n", Some("7")),
+        (
+            "a 1\nprocess_start_time_seconds{pod=\"x\"} 7 1795\n",
+            Some("7"),
+        ),
         ("# HELP process_start_time_seconds 1\n", None),
         ("process_start_time_seconds_total 1\n", None),
         ("process_start_time_seconds\n", None),

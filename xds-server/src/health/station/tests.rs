@@ -33,7 +33,9 @@ impl Server {
                 tokio::spawn(async move {
                     let mut request = [0; 512];
                     let _ = stream.read(&mut request).await;
-                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                    let _ = stream
+                        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                        .await;
                 });
             }
         });
@@ -88,8 +90,13 @@ async fn a_server_that_goes_away_is_ejected_and_one_that_is_drained_stays_known(
         ..Report::default()
     };
     fleet.report(report(0), Instant::now()).unwrap();
-    let (health, mut serving) =
-        health::start(Some(&settings), &state_file, None, listed, Arc::clone(&fleet));
+    let (health, mut serving) = health::start(
+        Some(&settings),
+        &state_file,
+        None,
+        listed,
+        Arc::clone(&fleet),
+    );
     assert_eq!(serves(&mut serving, 3).await.ejections, 0);
 
     health.order("m2", Order::Drain).await.unwrap();
@@ -100,7 +107,14 @@ async fn a_server_that_goes_away_is_ejected_and_one_that_is_drained_stays_known(
     serves(&mut serving, 3).await;
 
     drop(servers.remove(0));
-    let state = || health.shown().members.iter().map(|member| member.state).collect::<Vec<_>>();
+    let state = || {
+        health
+            .shown()
+            .members
+            .iter()
+            .map(|member| member.state)
+            .collect::<Vec<_>>()
+    };
     timeout(PATIENCE, async {
         while state()[0] != MemberState::Failing {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -147,7 +161,12 @@ async fn three_thousand_members_are_checked_on_time() {
 /// Of this process.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let fields: Vec<_> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     Duration::from_millis(ticks * 10)
 }

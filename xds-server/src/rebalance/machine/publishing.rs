@@ -83,7 +83,11 @@ impl Machine {
         // Those who route by the new assignment know better than the plan.
         let streams = view.misplaced().max(if covered { 0 } else { planned });
         // Nobody serves the streams of a member that is lost.
-        let window_ms = if underway.is_urgent { 0 } else { pace.window_ms(streams) };
+        let window_ms = if underway.is_urgent {
+            0
+        } else {
+            pace.window_ms(streams)
+        };
         self.may_be_first = false;
         underway.release(window_ms, self.settings.finish_wait, now);
         current.drain = Drain::Release { window_ms };

@@ -33,9 +33,17 @@ impl Loss {
     ///
     /// # Errors
     /// [`DnsError::Loss`] while it is held back.
-    pub(super) fn take(&mut self, name: &str, roster: &Roster, now: Instant) -> Result<(), DnsError> {
+    pub(super) fn take(
+        &mut self,
+        name: &str,
+        roster: &Roster,
+        now: Instant,
+    ) -> Result<(), DnsError> {
         let before = self.last.as_ref().map_or(&[][..], Roster::members);
-        let gone = before.iter().filter(|member| roster.get(&member.id).is_none()).count();
+        let gone = before
+            .iter()
+            .filter(|member| roster.get(&member.id).is_none())
+            .count();
         if gone > 1 && gone * 2 > before.len() {
             let since = *self.since.get_or_insert(now);
             if now.saturating_duration_since(since) < self.hold {
@@ -69,11 +77,18 @@ mod tests {
     fn a_loss_of_most_members_counts_once_it_has_lasted() {
         let (mut loss, start) = (Loss::new(HOLD), Instant::now());
         let mut take = |ids: &[u16], seconds| {
-            loss.take("yorkie.", &roster(ids), start + Duration::from_secs(seconds))
+            loss.take(
+                "yorkie.",
+                &roster(ids),
+                start + Duration::from_secs(seconds),
+            )
         };
         take(&[1, 2, 3, 4, 5], 0).unwrap();
         let problem = take(&[1], 1).unwrap_err().to_string();
-        assert_eq!(problem, "yorkie.: 4 of 5 members are gone at once: they are kept until that has lasted for 10s");
+        assert_eq!(
+            problem,
+            "yorkie.: 4 of 5 members are gone at once: they are kept until that has lasted for 10s"
+        );
         take(&[2], 10).unwrap_err();
         take(&[1], 11).unwrap();
         take(&[1, 2, 3], 12).unwrap();
