@@ -33,12 +33,12 @@ impl Admin {
             ..
         } = self.board.read();
         let now = Instant::now();
-        let serving = match &current {
+        let assigned = match &current {
             Some(current) => self.members(current, now).await,
             None => Vec::new(),
         };
         let open = self.fleet.open_by_member(now);
-        let members = with_health(serving, self.health.shown().members, &open);
+        let members = with_health(assigned, self.health.shown().members, &open);
         let current = current.as_deref();
         let proxies = self.fleet.status(snapshot.as_ref(), now);
         Status {

@@ -11,7 +11,7 @@ use axum::routing::post;
 
 use super::Admin;
 use crate::api::{MemberStatus, ORDER_PATH};
-use crate::health::{MemberHealth, OrderRefused};
+use crate::health::{MemberHealth, MemberState, OrderRefused};
 
 /// What changes something.
 pub(super) fn orders() -> Router<Arc<Admin>> {
@@ -39,30 +39,66 @@ async fn order(
     (status, format!("{refused}\n")).into_response()
 }
 
-/// Adds what health says: to those who serve, what becomes of them, and all
-/// those who do not. Sorted by id.
+/// Adds what health says: to those of the assignment, what becomes of them; and
+/// all those who do not serve. Who is about to serve comes with the assignment.
+/// Sorted by id.
 pub(super) fn with_health(
-    serving: Vec<MemberStatus>,
+    assigned: Vec<MemberStatus>,
     health: Vec<MemberHealth>,
     open: &BTreeMap<String, u64>,
 ) -> Vec<MemberStatus> {
-    let mut members: BTreeMap<String, MemberStatus> = serving
+    let mut members: BTreeMap<String, MemberStatus> = assigned
         .into_iter()
         .map(|member| (member.id.clone(), member))
         .collect();
     for of in health {
-        let id = of.id.clone();
-        let member = members.entry(id).or_insert_with(|| MemberStatus {
-            open: open.get(&of.id).copied().unwrap_or_default(),
-            id: of.id,
-            address: of.address,
-            weight: of.weight,
-            incarnation: of.incarnation,
-            share: None,
-            state: of.state,
-            why: None,
-        });
-        (member.state, member.why) = (of.state, of.why);
+        if let Some(member) = members.get_mut(&of.id) {
+            (member.state, member.why) = (of.state, of.why);
+        } else if !matches!(of.state, MemberState::Serving | MemberState::Failing) {
+            let out = MemberStatus {
+                open: open.get(&of.id).copied().unwrap_or_default(),
+                id: of.id,
+                address: of.address,
+                weight: of.weight,
+                incarnation: of.incarnation,
+                share: None,
+                state: of.state,
+                why: of.why,
+            };
+            members.insert(out.id.clone(), out);
+        }
     }
     members.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(id: &str, state: MemberState) -> MemberHealth {
+        MemberHealth {
+            id: id.to_owned(),
+            address: ([10, 0, 0, 1], 80).into(),
+            weight: 1,
+            incarnation: None,
+            state,
+            why: Some("because".to_owned()),
+        }
+    }
+
+    #[test]
+    fn who_does_not_serve_is_shown_and_who_will_serve_is_not_yet() {
+        let open = BTreeMap::from([("b".to_owned(), 7)]);
+        let ejected = with_health(Vec::new(), vec![of("b", MemberState::Ejected)], &open);
+        let health = [
+            of("a", MemberState::Serving),
+            of("b", MemberState::Drained),
+            of("c", MemberState::Failing),
+        ];
+        let members = with_health(ejected, health.to_vec(), &open);
+        let shown = members
+            .iter()
+            .map(|member| (member.id.as_str(), member.state, member.open));
+        assert_eq!(shown.collect::<Vec<_>>(), [("b", MemberState::Drained, 7)]);
+    }
 }

@@ -147,7 +147,7 @@ async fn three_thousand_members_are_checked_on_time() {
     tokio::time::sleep(Duration::from_secs(4)).await;
     let rate = |count: u64| count as f64 / start.elapsed().as_secs_f64();
     let (now_passed, now_failed) = health.counts.read();
-    let cpu = (cpu_time() - used).as_secs_f64() / start.elapsed().as_secs_f64();
+    let cpu = cpu_time().saturating_sub(used).as_secs_f64() / start.elapsed().as_secs_f64();
     println!(
         "{:.0} checks per second, {:.0} failed, {cpu:.2} processors with the server",
         rate(now_passed - passed),
