@@ -48,6 +48,7 @@ filter: {module: f, module_on_proxy: g}
 policy: ring_hash:1:2:murmur2
 key_rules: [{path: /a, resource: channel, keys: [{query: b}], no_key: {fixed: c}}]
 projects: [{name: n, public_key: p}]
+health: {check: {grpc: ''}, readmit: {after: 5s}, quorum: 3, incarnation: {}}
 drain: {rate: 1, max_window: 0}
 admin: {listen: none}
 ",
@@ -163,6 +164,31 @@ fn a_setting_that_only_makes_sense_with_others_is_named_too() {
             "body_timeout: 2h",
             "yorkies.yaml: body_timeout: 2h is not usable",
         ),
+        (
+            "health: {check: {http: health}}",
+            "yorkies.yaml: health.check: \"health\" is not usable: expected a path",
+        ),
+        (
+            "health: {check: tcp, fail_after: 1}",
+            "yorkies.yaml: health.fail_after: 1 is not usable: expected 2 to 100",
+        ),
+        (
+            "health: {check: tcp, timeout: 3s}",
+            "yorkies.yaml: health.timeout: 3s is not usable: expected 1ms to 2s",
+        ),
+        (
+            "health: {check: tcp, quorum: 0}",
+            "yorkies.yaml: health.quorum: 0 is not usable",
+        ),
+        (
+            "health: {check: tcp, incarnation: {port: 0}}",
+            "yorkies.yaml: health.incarnation.port: 0 is not usable",
+        ),
+        (
+            "health: {check: tcp, damping: {first: 10m}}",
+            "yorkies.yaml: health.damping.first: 10m is not usable: expected 0s to 5m",
+        ),
+        ("health: {interval: 1s}", "missing field `check`"),
         (
             "rebalance: {settle: 3s}",
             "yorkies.yaml: rebalance.settle_max: 2s is not usable: expected 3s to 1m",

@@ -56,6 +56,34 @@ fn a_report_replaces_the_last_one_and_a_silent_vm_is_forgotten() {
 }
 
 #[test]
+fn each_proxy_sees_once_which_members_are_not_reached_however_many_vms_it_has() {
+    let (fleet, now) = (Fleet::default(), Instant::now());
+    assert_eq!(fleet.sight(now), Sight::default());
+    for (node, vm, id, unreached) in [
+        ("a", 1, "m1", 3),
+        ("a", 2, "m1", 1),
+        ("b", 3, "m1", 1),
+        ("b", 4, "m2", 1),
+        ("c", 5, "m2", 0),
+    ] {
+        let members = vec![MemberStreams {
+            id: id.to_owned(),
+            open: 0,
+            unreached,
+        }];
+        let report = Report {
+            members,
+            ..report(node, vm)
+        };
+        fleet.report(report, now).unwrap();
+    }
+    let sight = fleet.sight(now);
+    let of = ["m1", "m2", "m3"].map(|id| sight.unreached(id));
+    assert_eq!((sight.proxies, of), (3, [2, 1, 0]));
+    assert_eq!(fleet.sight(soon(now, 15_000)).proxies, 0);
+}
+
+#[test]
 fn a_report_that_was_overtaken_is_a_sign_of_life_and_no_news() {
     let fleet = Fleet::default();
     let now = Instant::now();
