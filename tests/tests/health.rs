@@ -1,7 +1,7 @@
 //! Members that fail: who is taken out, who is not, and what becomes of their
 //! documents meanwhile.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +10,8 @@ use serde_json::Value;
 use sharding::Member as Entry;
 use tokio::net::TcpListener;
 use yorkies_tests::{
-    Cluster, MemberProcess, Mode, Settings, TestEnvironment, Traffic, Watchers, eventually, keys,
+    Cluster, DocumentServer, DocumentStore, MemberProcess, Mode, Settings, TestEnvironment,
+    Traffic, Watchers, eventually, keys,
 };
 
 const STREAMS: usize = 40;
@@ -328,6 +329,49 @@ fn a_member_that_only_the_checks_cannot_reach_keeps_its_documents() {
         ensure!(scene.epoch().await? == epoch, "it was taken out");
         for traffic in traffic {
             traffic.stop().await?.expect_flawless()?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_server_that_speaks_as_yorkie_passes_and_tells_its_incarnation() {
+    TestEnvironment::run(async |env| {
+        let store = DocumentStore::start(env.folder()).await?;
+        let more = ["--metrics-listen", "127.0.0.1:0"];
+        let server = DocumentServer::start_with(env.folder(), "yorkie-0", &store, &more).await?;
+        let output = server.process().output()?;
+        let first: Value = serde_json::from_str(output.lines().next().unwrap_or_default())?;
+        let metrics: SocketAddr = first["metrics"].as_str().context("no metrics")?.parse()?;
+        for (check, passes) in [
+            ("http: /yorkie.v1.YorkieService/health", true),
+            ("grpc: yorkie.v1.YorkieService", true),
+            ("grpc: wiki.v1.Wiki", false),
+            ("http: /nowhere", false),
+        ] {
+            let port = metrics.port();
+            let more =
+                format!("health: {{ check: {{ {check} }}, incarnation: {{ port: {port} }} }}\n");
+            let settings = Settings {
+                // Settings are for the whole program.
+                more: Box::leak(more.into_boxed_str()),
+                ..Settings::default()
+            };
+            let mut control_plane = env.control_plane(settings).await?;
+            control_plane.edit(vec![server.entry(1)])?;
+            eventually("checked", async || {
+                let status = control_plane.status().await?;
+                let member = &status["members"][0];
+                let incarnation = member["incarnation"].as_str();
+                let is_as_expected = if passes {
+                    member["state"] == "serving" && incarnation.is_some()
+                } else {
+                    member["state"] == "awaited" && member["why"] != "was not checked yet"
+                };
+                ensure!(is_as_expected, "{check}: {member:#}");
+                Ok(())
+            })
+            .await?;
         }
         Ok(())
     });

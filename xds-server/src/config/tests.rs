@@ -108,6 +108,37 @@ fn a_bad_setting_is_named_with_its_line_and_reason() {
 }
 
 #[test]
+fn a_check_that_cannot_work_is_named() {
+    for (health, message) in [
+        (
+            "{check: {http: health}}",
+            "health.check: \"health\" is not usable: expected a path",
+        ),
+        (
+            "{check: tcp, fail_after: 1}",
+            "health.fail_after: 1 is not usable: expected 2 to 100",
+        ),
+        (
+            "{check: tcp, timeout: 3s}",
+            "health.timeout: 3s is not usable: expected 1ms to 2s",
+        ),
+        ("{check: tcp, quorum: 0}", "health.quorum: 0 is not usable"),
+        (
+            "{check: tcp, incarnation: {port: 0}}",
+            "health.incarnation.port: 0 is not usable",
+        ),
+        (
+            "{check: tcp, damping: {first: 10m}}",
+            "health.damping.first: 10m is not usable: expected 0s to 5m",
+        ),
+        ("{interval: 1s}", "missing field `check`"),
+    ] {
+        let error = parse(&format!("{LEAST}health: {health}\n")).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
 fn a_setting_that_only_makes_sense_with_others_is_named_too() {
     for (line, message) in [
         ("cluster: ''", "yorkies.yaml: cluster: \"\" is not usable"),
@@ -164,31 +195,6 @@ fn a_setting_that_only_makes_sense_with_others_is_named_too() {
             "body_timeout: 2h",
             "yorkies.yaml: body_timeout: 2h is not usable",
         ),
-        (
-            "health: {check: {http: health}}",
-            "yorkies.yaml: health.check: \"health\" is not usable: expected a path",
-        ),
-        (
-            "health: {check: tcp, fail_after: 1}",
-            "yorkies.yaml: health.fail_after: 1 is not usable: expected 2 to 100",
-        ),
-        (
-            "health: {check: tcp, timeout: 3s}",
-            "yorkies.yaml: health.timeout: 3s is not usable: expected 1ms to 2s",
-        ),
-        (
-            "health: {check: tcp, quorum: 0}",
-            "yorkies.yaml: health.quorum: 0 is not usable",
-        ),
-        (
-            "health: {check: tcp, incarnation: {port: 0}}",
-            "yorkies.yaml: health.incarnation.port: 0 is not usable",
-        ),
-        (
-            "health: {check: tcp, damping: {first: 10m}}",
-            "yorkies.yaml: health.damping.first: 10m is not usable: expected 0s to 5m",
-        ),
-        ("health: {interval: 1s}", "missing field `check`"),
         (
             "rebalance: {settle: 3s}",
             "yorkies.yaml: rebalance.settle_max: 2s is not usable: expected 3s to 1m",
