@@ -39,6 +39,9 @@ struct Told {
     step: Step,
     report: Report,
     has_failed: bool,
+    /// Whether an earlier report told of the step: one may be lost, and a
+    /// rebalance waits for it.
+    is_repeated: bool,
 }
 
 /// `envoy.config.core.v3.GrpcService`, as far as it is needed.
@@ -88,7 +91,9 @@ impl Reports {
             node: self.node(host),
             ..report()
         };
-        let is_old = last.is_some_and(|last| last.report == report && !last.has_failed);
+        let is_repeated = last.is_some();
+        let is_old =
+            last.is_some_and(|last| last.report == report && !last.has_failed && last.is_repeated);
         if is_old && since.is_some_and(|since| since < LATEST) {
             return;
         }
@@ -109,6 +114,7 @@ impl Reports {
             step,
             report,
             has_failed,
+            is_repeated,
         });
     }
 
@@ -243,6 +249,17 @@ mod tests {
         ] {
             assert_eq!(teller.tell(ms, &report).len(), usize::from(is_told), "{ms}");
         }
+    }
+
+    #[test]
+    fn a_step_is_told_a_second_time_soon_since_the_first_may_be_lost() {
+        let mut teller = Teller::new();
+        let mut sent = Vec::new();
+        for second in 0..=7 {
+            let told = teller.tell(second * 1000, &report(7, Phase::Hold, 3, 0));
+            sent.extend(told.iter().map(|_| second));
+        }
+        assert_eq!(sent, [0, 1, 6]);
     }
 
     #[test]

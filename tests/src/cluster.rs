@@ -7,8 +7,8 @@ use serde_json::Value;
 use sharding::{Assignment, Member as Entry, Policy, Roster};
 
 use crate::{
-    Arrival, Client, ControlPlane, Envoy, Member, Mode, Protocol, Settings, TestEnvironment, Watch,
-    Watchers, eventually,
+    Arrival, Client, ControlPlane, Envoy, History, Member, Mode, Protocol, Settings,
+    TestEnvironment, Watch, Watchers, eventually,
 };
 
 /// One watch in this many is over HTTP/1.1.
@@ -70,6 +70,13 @@ impl Cluster {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.history.last().map_or(0, |(epoch, _)| *epoch)
+    }
+
+    /// By which assignments was routed, as far as every worker was known to
+    /// have them.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// As [`ControlPlane::edit`].

@@ -23,6 +23,10 @@ use crate::{
 const XDS: &str = "xDS server listening";
 const ADMIN: &str = "Admin interface listening";
 
+/// What allows orders.
+const TOKEN_FILE: &str = "token";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
 /// What tests choose of the control plane's configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -104,7 +108,8 @@ impl ControlPlane {
     /// Runs a subcommand that asks or orders something of it.
     pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
         let admin = self.admin_url();
-        run_xds_server(&self.folder, &[arguments, &["--admin", &admin]].concat()).await
+        let server = ["--admin", &admin, "--token-file", TOKEN_FILE];
+        run_xds_server(&self.folder, &[arguments, &server].concat()).await
     }
 
     /// The members that it was given last.
@@ -144,12 +149,12 @@ impl ControlPlane {
 
     /// What its admin interface says of everything.
     pub async fn status(&self) -> Result<Value> {
-        self.admin("/api/status").await
+        self.admin("/v1/status").await
     }
 
     /// The assignments that it has handed out last, by epoch.
     pub async fn published(&self) -> Result<BTreeMap<u64, Assignment>> {
-        let mut present = self.admin("/api/assignment").await?;
+        let mut present = self.admin("/v1/assignment").await?;
         let mut all = present["past"].take();
         let all = all.as_array_mut().context("no past")?;
         all.push(present);
@@ -164,7 +169,8 @@ impl ControlPlane {
         Ok(value.with_context(|| format!("no {name}"))?.parse()?)
     }
 
-    async fn admin(&self, path: &str) -> Result<Value> {
+    /// What its admin interface says at that path.
+    pub async fn admin(&self, path: &str) -> Result<Value> {
         Ok(serde_json::from_slice(&self.get(path).await?.body)?)
     }
 
@@ -212,6 +218,12 @@ impl ControlPlane {
     /// Like [`ControlPlane::restart`], with keys spread in another way from then on.
     pub async fn restart_with(&mut self, policy: Policy) -> Result<()> {
         self.settings.policy = policy;
+        self.restart().await
+    }
+
+    /// Like [`ControlPlane::restart`], configured otherwise from then on.
+    pub async fn reconfigure(&mut self, settings: Settings) -> Result<()> {
+        self.settings = settings;
         self.restart().await
     }
 
@@ -280,7 +292,7 @@ impl ControlPlane {
         };
         let text = format!(
             "xds: {{ listen: \"{}\" }}\n\
-             admin: {{ listen: \"127.0.0.1:0\" }}\n\
+             admin: {{ listen: \"127.0.0.1:0\", token_file: {TOKEN_FILE} }}\n\
              state_file: state.json\n\
              policy: {policy}\n\
              registry: {registry}\n\
@@ -291,6 +303,7 @@ impl ControlPlane {
             self.address,
             filter_module()?.display(),
         );
+        fs::write(self.folder.join(TOKEN_FILE), TOKEN)?;
         Ok(fs::write(self.configuration(), text)?)
     }
 

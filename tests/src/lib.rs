@@ -13,6 +13,7 @@
 
 mod answer;
 mod artifacts;
+mod callers;
 mod client;
 mod cluster;
 mod control_plane;
@@ -46,6 +47,7 @@ pub use artifacts::{
     chromium_binary, crashing_filter_module, document_server_binary, envoy_binary, filter_module,
     target_folder, workspace, xds_server_binary,
 };
+pub use callers::{Callers, History};
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Settings, run_xds_server};

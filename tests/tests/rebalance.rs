@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sharding::{Assignment, Member as Entry};
 use yorkies_tests::{
-    Cluster, Member, Mode, Session, Settings, TestEnvironment, Traffic, Watchers, equal_weights,
+    Callers, Cluster, Member, Mode, Session, Settings, TestEnvironment, Watchers, equal_weights,
     eventually, keys,
 };
 
@@ -97,7 +97,7 @@ fn another_policy_or_table_size_ends_the_streams_that_it_moves() {
 struct Scene {
     cluster: Cluster,
     watchers: Watchers,
-    traffic: Vec<Traffic>,
+    callers: Callers,
     started: Instant,
     /// Over all rebalances.
     had_to_end: usize,
@@ -113,12 +113,14 @@ impl Scene {
         let documents = keys(DOCUMENTS);
         let watchers = cluster.watches(&documents, STREAMS).await?;
         let watchers = Watchers::start(watchers).await?;
-        let asked = &documents[..TRAFFIC];
-        let traffic = cluster.clients.iter();
+        let mut proxies = Vec::new();
+        for envoy in &cluster.envoys {
+            proxies.push(envoy.address().await?);
+        }
+        let mut callers = Callers::start(&proxies, &documents[..TRAFFIC]);
+        callers.settled(cluster.epoch());
         Ok(Self {
-            traffic: traffic
-                .map(|client| Traffic::start(client.clone(), asked.to_vec()))
-                .collect(),
+            callers,
             cluster,
             watchers,
             started: Instant::now(),
@@ -142,6 +144,7 @@ impl Scene {
         before: &Assignment,
         start: Instant,
     ) -> Result<Vec<Session>> {
+        self.callers.settled(self.cluster.epoch());
         let placed = self.cluster.expect_placed(&self.watchers).await;
         placed.with_context(|| what.to_owned())?;
         let moved = self.cluster.moved(before, self.watchers.watches())?;
@@ -185,13 +188,8 @@ impl Scene {
     }
 
     async fn finish(self, members: &[Member]) -> Result<()> {
-        for traffic in self.traffic {
-            let report = traffic.stop().await?;
-            ensure!(
-                report.answered > 0 && report.failures.is_empty(),
-                "{report:?}"
-            );
-        }
+        let history = self.cluster.history();
+        self.callers.expect_flawless(history, members).await?;
         let refusals = self.watchers.refusals();
         ensure!(
             refusals.is_empty(),

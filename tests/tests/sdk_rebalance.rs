@@ -16,6 +16,11 @@ const DOCUMENT: &str = "wandering-document";
 const KEY: &str = "abcdefghij0123456789AB/wandering-document";
 const REBALANCES: usize = 20;
 
+/// Every so many moves are made when a client has just begun to attach, whose
+/// answer is on its way for so long that the document moves before.
+const ATTACHING_AT: usize = 4;
+const SLOW_ATTACH: &str = "1500";
+
 /// So few are enough to see what draining is for.
 const REBALANCES_OF_THE_CONTROL: usize = 3;
 
@@ -39,6 +44,11 @@ fn no_edit_is_lost_or_doubled_over_twenty_rebalances() {
             "{edits} edits, {newcomers} newcomers, {conflicts} of them refused once, watches that ended: {ended}"
         );
         ensure!(newcomers > 0, "nobody came while the document moved");
+        let between = moved_while_attaching(&run);
+        ensure!(
+            between >= REBALANCES / ATTACHING_AT,
+            "the document moved in the middle of {between} attaches only"
+        );
         ensure!(
             conflicts <= REBALANCES,
             "{conflicts} newcomers were refused in {REBALANCES} moves"
@@ -71,6 +81,27 @@ fn refusals(run: &Run) -> Vec<&Value> {
     calls.filter(|call| call["http"] != 200).collect()
 }
 
+/// How many clients attached over a move: asked before the watches of the
+/// document ended, and were answered after.
+fn moved_while_attaching(run: &Run) -> usize {
+    let at = |event: &Value| event["ms"].as_u64();
+    let ended = run.events("connection").into_iter();
+    let ended: Vec<_> = ended
+        .filter(|event| event["client"] == "one" && event["value"] == "disconnected")
+        .filter_map(at)
+        .collect();
+    let attached = run.events("attached");
+    let spans = run.events("attaching").into_iter().filter_map(|begun| {
+        let answered = attached
+            .iter()
+            .find(|event| event["client"] == begun["client"]);
+        Some(at(begun)?..at(answered?)?)
+    });
+    spans
+        .filter(|span| ended.iter().any(|at| span.contains(at)))
+        .count()
+}
+
 /// Two clients edit one document, each through a proxy of its own, while
 /// others come and go, and the document moves that many times.
 async fn edit_while_documents_move(
@@ -95,6 +126,8 @@ async fn edit_while_documents_move(
         "--newcomers",
         "--pause",
         "20",
+        "--slow-attach",
+        SLOW_ATTACH,
         "--timeout",
         "5000",
     ]);
@@ -107,6 +140,14 @@ async fn edit_while_documents_move(
     .await?;
     for number in 0..rebalances {
         let owner = cluster.owner_of(KEY)?;
+        if number % ATTACHING_AT == 0 {
+            let begun = clients.count("attaching");
+            eventually("somebody attaching", async || {
+                ensure!(clients.count("attaching") > begun, "nobody attaches");
+                Ok(())
+            })
+            .await?;
+        }
         cluster.edit(fleet.change(number, &owner).await?)?;
         cluster.handed_out().await?;
     }

@@ -1,17 +1,16 @@
 //! The admin interface: what the control plane knows, over HTTP on a port of
-//! its own. It changes nothing but what becomes of members, by order.
+//! its own. What can change something needs a token (`admin/guard.rs`).
 //!
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200 while the process works |
 //! | `/readyz` | 200 once proxies are served: the xDS port listens and there was a roster; 503 before |
 //! | `/metrics` | metrics as below, in the text format of OpenMetrics |
-//! | `/api/status` | [`Status`](crate::api::Status) |
-//! | `/api/assignment` | [`AssignmentStatus`](crate::api::AssignmentStatus); 503 before the first roster |
-//! | `POST /v1/members/{id}/drain`, `undrain`, `readmit` | carries out the [`Order`](crate::health::Order): 204, or 404 and 409 with the reason |
+//! | `/v1/...` | JSON, see [`crate::api`]; `xds-server/openapi.yaml` describes every path, also at `/v1/openapi.yaml` |
 //!
 //! | metric | |
 //! |---|---|
+//! | `yorkies_build_info{version}` | 1: the version that runs |
 //! | `yorkies_epoch` | epoch of the assignment |
 //! | `yorkies_members` | members that serve |
 //! | `yorkies_members_listed{state}` | members in the registry: `serving`, `failing` (they serve, though their checks fail), `awaited` (no check has passed yet), `ejected`, `drained` (by order) |
@@ -34,20 +33,26 @@
 //! | `yorkies_streams_drained_total` | streams that were drained |
 //! | `yorkies_drain_stopped_vms` | **alarm** above 0: VMs that end no stream, since requests arrive elsewhere than they predict |
 //! | `yorkies_proxies_connected{mode}` | xDS streams of proxies, `sotw` or `delta` |
+//! | `yorkies_proxies_subscribed{type,mode}` | those of them that have asked for a type: `cds`, `eds`, `lds`, `rds`, `ecds` |
 //! | `yorkies_proxies_behind` | proxies that have not accepted the newest assignment |
 //! | `yorkies_proxies_left_behind_total` | proxies that a release did not wait for |
 //! | `yorkies_vms` | VMs that report |
-//! | `yorkies_nacks_total{type}` | updates that proxies rejected: `cds`, `eds`, `lds`, `rds`, `ecds` |
+//! | `yorkies_pushes_total{type}` | responses that were sent |
+//! | `yorkies_pushed_bytes_total{type}` | bytes of these, without frames |
+//! | `yorkies_acks_total{type}` | responses that proxies accepted; an answer to a later one speaks for those before it |
+//! | `yorkies_nacks_total{type}` | updates that proxies rejected |
+//! | `yorkies_change_to_ack_seconds{type}` | histogram: from the publication of a change until a proxy that was there has accepted all that it changes of the type; of changes that overtake each other only the last |
 //! | `yorkies_reports_total`, `yorkies_reports_refused_total` | reports of VMs |
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
@@ -57,11 +62,17 @@ use crate::rebalance::{self, Board, Metrics};
 use crate::registry::{self, Sources};
 
 mod answers;
+mod assignment;
+mod dump;
+mod guard;
 mod members;
+mod refusal;
+mod route;
 mod routes;
 
-/// Share of all keys by member.
-type Shares = Arc<BTreeMap<String, f64>>;
+use assignment::Present;
+use guard::Guard;
+use refusal::Refusal;
 
 /// What the answers are made from.
 #[derive(Debug)]
@@ -70,11 +81,14 @@ pub struct Admin {
     board: Arc<Board>,
     health: Arc<Health>,
     registry: Registry,
+    guard: Guard,
     pace: Option<Pace>,
     /// How long a rebalance holds at most.
     ack_wait_ms: u64,
-    /// Shares of the members under an epoch: computed when first asked for.
-    shares: Mutex<Option<(u64, Shares)>>,
+    /// Computed when first asked for under an epoch.
+    present: Mutex<Option<Present>>,
+    /// Held by whoever computes a plan.
+    planning: Mutex<()>,
 }
 
 impl Admin {
@@ -88,6 +102,8 @@ impl Admin {
         board: &Arc<Board>,
     ) -> (Arc<Self>, Metrics) {
         let mut registry = Registry::with_prefix("yorkies");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The control plane that runs", build);
         registry::register(&mut registry, Arc::clone(sources));
         health::register(&mut registry, Arc::clone(health));
         rebalance::register(&mut registry, Arc::clone(board));
@@ -99,9 +115,11 @@ impl Admin {
             board: Arc::clone(board),
             health: Arc::clone(health),
             registry,
+            guard: Guard(config.admin.token_file.clone()),
             pace: settings.pace,
             ack_wait_ms: settings.ack_wait_ms(),
-            shares: Mutex::default(),
+            present: Mutex::default(),
+            planning: Mutex::default(),
         };
         (Arc::new(this), metrics)
     }
@@ -113,10 +131,17 @@ impl Admin {
         match bound.and_then(|listener| Ok((listener.local_addr()?, listener))) {
             Ok((address, listener)) => {
                 info!(%address, "Admin interface listening");
-                tokio::spawn(async move { axum::serve(listener, routes::routes(self)).await });
+                if !address.ip().is_loopback() {
+                    warn!(%address, "Admin interface can be read by whoever reaches its port: members, proxies and what they are sent");
+                }
+                tokio::spawn(async move { axum::serve(listener, self.router()).await });
             }
             Err(error) => error!(%address, %error, "Admin interface is off: cannot listen"),
         }
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        route::router(routes::routes(), self.guard.clone(), self)
     }
 }
 

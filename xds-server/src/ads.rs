@@ -44,7 +44,7 @@ mod subscription;
 #[cfg(test)]
 pub(crate) mod support;
 
-pub use observer::{Holding, LogOnly, Mode, Proxy, ProxyObserver};
+pub use observer::{Holding, LogOnly, Mode, Proxy, ProxyObserver, Push, Reached};
 pub use progress::Versions;
 pub use session::StreamId;
 pub use subscription::Subscription;

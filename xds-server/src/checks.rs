@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 use crate::module::Module;
+use crate::token::Token;
 
 /// Checks all but the content of the members file, which may come and go while
 /// the server runs; returns the filter's module.
@@ -29,10 +30,14 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
     for (setting, path) in [
         ("registry.file", config.registry.file.as_ref()),
         ("filter.module", Some(&config.filter.module)),
+        ("admin.token_file", config.admin.token_file.as_ref()),
     ] {
         if path.is_some_and(|path| same_file(state, path)) {
             bail!("state_file {}: is the {setting} too", state.display());
         }
+    }
+    if let Some(file) = &config.admin.token_file {
+        Token::read(file).context("admin.token_file")?;
     }
     Ok(module)
 }
@@ -58,6 +63,10 @@ mod tests {
     use super::*;
 
     fn check(state_file: &str) -> Result<(), String> {
+        check_with(&format!("state_file: {state_file}"))
+    }
+
+    fn check_with(setting: &str) -> Result<(), String> {
         let folder = tempfile::tempdir().unwrap();
         fs::write(
             folder.path().join("f.wasm"),
@@ -66,12 +75,12 @@ mod tests {
         .unwrap();
         fs::write(folder.path().join("m.yaml"), "members: []").unwrap();
         let path = folder.path().join("yorkies.yaml");
-        let text = format!(
-            "registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\nstate_file: {state_file}\n"
-        );
+        let text = format!("registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\n{setting}\n");
         fs::write(&path, text).unwrap();
         let config = Config::load(&path).unwrap();
-        files(&config).map(drop).map_err(|error| error.to_string())
+        files(&config)
+            .map(drop)
+            .map_err(|error| format!("{error:#}"))
     }
 
     #[test]
@@ -86,6 +95,18 @@ mod tests {
             let error = check(state_file).unwrap_err();
             assert!(error.starts_with("state_file "), "{error}");
             assert!(error.ends_with(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_token_file_has_a_token_from_the_start() {
+        for (file, message) in [
+            ("m.yaml", "m.yaml: is no token"),
+            ("nowhere", "nowhere: cannot be read"),
+        ] {
+            let error = check_with(&format!("admin: {{token_file: {file}}}")).unwrap_err();
+            assert!(error.starts_with("admin.token_file: "), "{error}");
+            assert!(error.contains(message), "{error}");
         }
     }
 }

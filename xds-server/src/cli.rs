@@ -1,21 +1,22 @@
 //! The command line.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sharding::Resource;
-use tracing_subscriber::EnvFilter;
 
+use crate::api::Owner;
 use crate::bootstrap::{HostPort, Mode};
-use crate::client::ServerUrl;
 use crate::commands;
 use crate::config::Config;
 use crate::health::Order;
 
+mod log;
+mod server;
 mod source;
 
+use log::LogFlags;
+use server::Server;
 use source::{AssignmentSource, Change, PlanSource};
 
 /// Control plane of Yorkies: feeds stock Envoy the members of a sharded
@@ -33,12 +34,8 @@ enum Command {
     Serve {
         #[command(flatten)]
         config: ConfigFile,
-        /// Form of the log lines on standard error.
-        #[arg(long, env = "YORKIES_LOG_FORMAT", value_enum, default_value = "text")]
-        log_format: LogFormat,
-        /// What to log: a level, or directives such as `info,xds_server::ads=debug`.
-        #[arg(long, env = "YORKIES_LOG", default_value = "info")]
-        log: String,
+        #[command(flatten)]
+        log: LogFlags,
     },
     /// Check a configuration and every file that it names.
     Validate {
@@ -76,9 +73,8 @@ enum Command {
     },
     /// Show what a running server does: members, proxies, rebalances.
     Status {
-        /// Its admin interface.
-        #[arg(long, value_name = "URL", env = "YORKIES_ADMIN", default_value_t = ServerUrl::local_admin())]
-        admin: ServerUrl,
+        #[command(flatten)]
+        server: Server,
         /// Go on, with a look each second, until interrupted.
         #[arg(long)]
         watch: bool,
@@ -94,15 +90,13 @@ enum Command {
         order: OrderArg,
         /// Its id.
         id: String,
-        /// Its admin interface.
-        #[arg(long, value_name = "URL", env = "YORKIES_ADMIN", default_value_t = ServerUrl::local_admin())]
-        admin: ServerUrl,
+        #[command(flatten)]
+        server: Server,
     },
     /// Succeed once a running server serves a roster: a health check.
     Ready {
-        /// Its admin interface.
-        #[arg(long, value_name = "URL", env = "YORKIES_ADMIN", default_value_t = ServerUrl::local_admin())]
-        admin: ServerUrl,
+        #[command(flatten)]
+        server: Server,
     },
     /// Ask Yorkie for the public key of its default project.
     DefaultProject(commands::DefaultProject),
@@ -111,16 +105,26 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
         /// Variant of the xDS protocol.
-        #[arg(long, value_enum, default_value = "delta")]
+        #[arg(
+            long,
+            env = "YORKIES_BOOTSTRAP_MODE",
+            value_enum,
+            default_value = "delta"
+        )]
         mode: Mode,
         /// Node id of the proxy, for logs.
-        #[arg(long, default_value = "envoy")]
+        #[arg(long, env = "YORKIES_BOOTSTRAP_NODE", default_value = "envoy")]
         node: String,
         /// Where the proxy finds the control plane; default: `xds.advertise`, else `xds.listen`.
-        #[arg(long, value_name = "HOST:PORT")]
+        #[arg(long, env = "YORKIES_BOOTSTRAP_XDS", value_name = "HOST:PORT")]
         xds: Option<HostPort>,
         /// Where Envoy's admin interface listens.
-        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9901")]
+        #[arg(
+            long,
+            env = "YORKIES_BOOTSTRAP_ADMIN",
+            value_name = "HOST:PORT",
+            default_value = "127.0.0.1:9901"
+        )]
         admin: HostPort,
     },
 }
@@ -136,12 +140,6 @@ impl ConfigFile {
     fn load(&self) -> anyhow::Result<Config> {
         Ok(Config::load(&self.path)?)
     }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -185,13 +183,11 @@ impl Cli {
     /// Whatever kept it from that, for a person to read.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Serve {
-                config,
-                log_format,
-                log,
-            } => {
-                start_log(log_format, &log)?;
-                commands::serve(config.load()?)
+            Command::Serve { config, log: flags } => {
+                let config = config.load()?;
+                let log = flags.over(config.log.clone());
+                log::start(&log)?;
+                commands::serve(Config { log, ..config })
             }
             Command::Validate { config } => commands::validate(&config.load()?),
             Command::Owner {
@@ -201,7 +197,9 @@ impl Cli {
                 keys,
             } => {
                 let resource = (!raw).then(|| resource.into());
-                commands::owner(&source.assignment()?, resource, &keys)
+                let assignment = source.assignment()?;
+                let owner = |key: &String| Ok(Owner::of(&assignment, key, resource)?);
+                commands::owners(keys.iter().map(owner))
             }
             Command::Table { source } => commands::table(&source.assignment()?),
             Command::Plan {
@@ -209,13 +207,18 @@ impl Cli {
                 change,
                 json,
             } => {
-                let basis = source.basis()?;
-                let after = change.apply(&basis.before)?;
-                commands::plan(&basis, &after, json)
+                let planned = source.plan(&change.proposal()?)?;
+                commands::plan(&planned, json)
             }
-            Command::Status { admin, watch, json } => commands::status(&admin, watch, json),
-            Command::Member { order, id, admin } => commands::member(&admin, order.into(), &id),
-            Command::Ready { admin } => commands::ready(&admin),
+            Command::Status {
+                server,
+                watch,
+                json,
+            } => commands::status(&server.running()?, watch, json),
+            Command::Member { order, id, server } => {
+                commands::member(&server.running()?, order.into(), &id)
+            }
+            Command::Ready { server } => commands::ready(&server.running()?),
             Command::DefaultProject(asked) => commands::default_project(&asked),
             Command::Bootstrap {
                 config,
@@ -228,16 +231,5 @@ impl Cli {
     }
 }
 
-fn start_log(format: LogFormat, directives: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(directives)
-        .with_context(|| format!("--log {directives:?} is not usable"))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use thiserror::Error;
 use ureq::http::StatusCode;
 
+use crate::api::Problem;
 use crate::config::ADMIN_PORT;
+use crate::token::Token;
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,6 +45,14 @@ pub(crate) enum ClientError {
         /// First line of what it says.
         reason: String,
     },
+    /// There is no way to ask that.
+    #[error("{url}: the question has no JSON")]
+    Unsendable {
+        /// What was to be asked.
+        url: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
     /// Something else answered.
     #[error("{url}: is not what was expected there")]
     Unreadable {
@@ -53,13 +63,47 @@ pub(crate) enum ClientError {
     },
 }
 
+/// A control plane that runs, and on whose behalf it is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct RunningServer {
+    /// Its admin interface.
+    pub(crate) url: ServerUrl,
+    /// What allows changes.
+    pub(crate) token: Option<Token>,
+}
+
+impl RunningServer {
+    /// As [`ServerUrl::get`].
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.url.get(path, self.token())
+    }
+
+    /// As [`ServerUrl::post`].
+    pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        message: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.url.post(path, self.token(), message)
+    }
+
+    /// As [`ServerUrl::check`].
+    pub(crate) fn check(&self, path: &str) -> Result<(), ClientError> {
+        self.url.check(path)
+    }
+
+    fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(Token::reveal)
+    }
+}
+
 impl ClientError {
     /// Whether another attempt may go better, as things are.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::NoAnswer { .. } => true,
             Self::Refused { status, .. } => status.is_server_error(),
-            Self::Unreadable { .. } => false,
+            Self::Unsendable { .. } | Self::Unreadable { .. } => false,
         }
     }
 }
@@ -70,13 +114,17 @@ impl ServerUrl {
         Self(format!("http://127.0.0.1:{ADMIN_PORT}"))
     }
 
-    /// What is at that path, as JSON.
+    /// What is at that path, as JSON, for whom `token` stands for.
     ///
     /// # Errors
     /// When nobody answers, or something else than expected.
-    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+    pub(crate) fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        token: Option<&str>,
+    ) -> Result<T, ClientError> {
         let url = self.at(path);
-        let asked = agent().get(&url).call();
+        let asked = authorized(agent().get(&url), token).call();
         read(&text(&url, asked)?, url)
     }
 
@@ -97,28 +145,27 @@ impl ServerUrl {
         &self,
         path: &str,
         token: Option<&str>,
-        message: &Value,
+        message: &impl Serialize,
     ) -> Result<T, ClientError> {
         let url = self.at(path);
-        let mut request = agent().post(&url).content_type("application/json");
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        let asked = request.send(message.to_string());
+        let message = serde_json::to_vec(message).map_err(|source| ClientError::Unsendable {
+            url: url.clone(),
+            source,
+        })?;
+        let request = agent().post(&url).content_type("application/json");
+        let asked = authorized(request, token).send(message);
         read(&text(&url, asked)?, url)
-    }
-
-    /// Posts nothing to that path, and expects nothing but a success.
-    ///
-    /// # Errors
-    /// When nobody answers, or that it is refused.
-    pub(crate) fn order(&self, path: &str) -> Result<(), ClientError> {
-        let url = self.at(path);
-        text(&url, agent().post(&url).send_empty()).map(drop)
     }
 
     fn at(&self, path: &str) -> String {
         format!("{}{path}", self.0)
+    }
+}
+
+fn authorized<B>(request: ureq::RequestBuilder<B>, token: Option<&str>) -> ureq::RequestBuilder<B> {
+    match token {
+        Some(token) => request.header("authorization", format!("Bearer {token}")),
+        None => request,
     }
 }
 
@@ -148,8 +195,16 @@ fn text(
     Err(ClientError::Refused {
         url: url.to_owned(),
         status,
-        reason: text.lines().next().unwrap_or_default().to_owned(),
+        reason: reason(&text),
     })
+}
+
+/// What a refusal says: ours in JSON, those of others in the first line.
+fn reason(text: &str) -> String {
+    match serde_json::from_str(text) {
+        Ok(Problem { error }) => error,
+        Err(_) => text.lines().next().unwrap_or_default().to_owned(),
+    }
 }
 
 fn read<T: DeserializeOwned>(text: &str, url: String) -> Result<T, ClientError> {
@@ -175,47 +230,4 @@ impl FromStr for ServerUrl {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_is_named_in_plain_http() {
-        for (text, url) in [
-            ("http://127.0.0.1:1", "http://127.0.0.1:1"),
-            ("http://[::1]:1/", "http://[::1]:1"),
-            ("http://gateway/yorkies/", "http://gateway/yorkies"),
-        ] {
-            assert_eq!(text.parse(), Ok(ServerUrl(url.to_owned())));
-        }
-        for text in [
-            "",
-            "127.0.0.1:1",
-            "https://a",
-            "http://",
-            "http:///x",
-            "http://a b",
-        ] {
-            let error = text.parse::<ServerUrl>().unwrap_err();
-            assert!(error.ends_with("expected http://HOST:PORT"), "{error}");
-        }
-    }
-
-    #[test]
-    fn nobody_there_is_an_error_with_the_url_that_may_pass() {
-        let url: ServerUrl = "http://127.0.0.1:1".parse().unwrap();
-        let error = url.get::<u8>("/x").unwrap_err();
-        assert_eq!(error.to_string(), "http://127.0.0.1:1/x: no answer");
-        assert!(error.is_passing());
-    }
-
-    #[test]
-    fn a_refusal_passes_if_it_is_the_servers_fault() {
-        let refused = |status| ClientError::Refused {
-            url: String::new(),
-            status,
-            reason: String::new(),
-        };
-        assert!(refused(StatusCode::SERVICE_UNAVAILABLE).is_passing());
-        assert!(!refused(StatusCode::UNAUTHORIZED).is_passing());
-    }
-}
+mod tests;

@@ -5,14 +5,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde::Serialize;
-use sharding::{Assignment, Resource, ShardKey};
+use sharding::Assignment;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::ORDER_PATH;
+use crate::api::{ORDER_PATH, Ordered, Owner};
 use crate::bootstrap::{Bootstrap, HostPort, Mode};
 use crate::checks;
-use crate::client::ServerUrl;
+use crate::client::RunningServer;
 use crate::config::{Config, Registry};
 use crate::health::Order;
 use crate::registry;
@@ -24,13 +23,14 @@ mod screen;
 mod status;
 
 pub(crate) use default_project::{DefaultProject, default_project};
-pub(crate) use plan::{PlanBasis, plan};
+pub(crate) use plan::plan;
 pub(crate) use status::status;
 
 /// How long a shutdown waits for a state file that is being written.
 const SAVING: Duration = Duration::from_secs(2);
 
 pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
+    tracing::info!(config = %config.without_secrets(), "Configuration");
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -65,9 +65,11 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Orders what becomes of a member.
-pub(crate) fn member(admin: &ServerUrl, order: Order, id: &str) -> anyhow::Result<()> {
+pub(crate) fn member(server: &RunningServer, order: Order, id: &str) -> anyhow::Result<()> {
     let path = ORDER_PATH.replace("{order}", order.name());
-    Ok(admin.order(&path.replace("{id}", &in_a_path(id)))?)
+    let path = path.replace("{id}", &in_a_path(id));
+    let Ordered { .. } = server.post(&path, &())?;
+    Ok(())
 }
 
 /// Ids may have anything that can be seen.
@@ -85,45 +87,15 @@ fn in_a_path(id: &str) -> String {
 }
 
 /// Whether a roster is served.
-pub(crate) fn ready(admin: &ServerUrl) -> anyhow::Result<()> {
-    Ok(admin.check("/readyz")?)
+pub(crate) fn ready(server: &RunningServer) -> anyhow::Result<()> {
+    Ok(server.check("/readyz")?)
 }
 
-#[derive(Serialize)]
-struct OwnerLine<'a> {
-    key: &'a str,
-    canonical: &'a str,
-    hash: u64,
-    slot: usize,
-    owner: &'a str,
-    address: String,
-}
-
-/// Prints the owner of each key; without a `resource` the keys are taken as
-/// they stand.
-pub(crate) fn owner(
-    assignment: &Assignment,
-    resource: Option<Resource>,
-    keys: &[String],
-) -> anyhow::Result<()> {
+/// Prints owners, a JSON line a key.
+pub(crate) fn owners(owners: impl Iterator<Item = anyhow::Result<Owner>>) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    for key in keys {
-        let canonical = match resource {
-            Some(resource) => ShardKey::from_header(key.as_bytes(), resource)?.to_string(),
-            None => key.clone(),
-        };
-        let owner = assignment
-            .owner(canonical.as_bytes())
-            .context("there are no members")?;
-        let line = OwnerLine {
-            key,
-            canonical: &canonical,
-            hash: owner.hash,
-            slot: owner.slot,
-            owner: &owner.member.id,
-            address: owner.member.address.to_string(),
-        };
-        serde_json::to_writer(&mut out, &line)?;
+    for owner in owners {
+        serde_json::to_writer(&mut out, &owner?)?;
         writeln!(out)?;
     }
     Ok(())

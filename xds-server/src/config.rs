@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sharding::{
     DEFAULT_BODY_TIMEOUT_MS, DEFAULT_MAX_BODY, FilterConfig, KeyRule, Policy, Project, Sha256Hash,
     Verify,
 };
+
+use crate::redact::redact;
 
 mod admin;
 mod check;
@@ -18,6 +21,7 @@ mod error;
 mod health;
 mod keys;
 mod listener;
+mod log;
 mod places;
 mod rebalance;
 mod registry;
@@ -28,6 +32,7 @@ pub use cors::Cors;
 pub use error::ConfigError;
 pub use health::{Check, Damping, Health, Incarnation, Readmit};
 pub use listener::{Listener, Tls};
+pub use log::{Log, LogFormat};
 pub use places::{Filter, Xds};
 pub use rebalance::{Drain, Rebalance};
 pub use registry::{Dns, Record, Registry};
@@ -121,6 +126,9 @@ pub struct Config {
     /// Where the control plane shows what it knows.
     #[serde(default)]
     pub admin: Admin,
+    /// What it says while it runs.
+    #[serde(default)]
+    pub log: Log,
 }
 
 impl Config {
@@ -137,7 +145,8 @@ impl Config {
         let mut config = Self::parse(&text, path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let files = [&mut config.state_file, &mut config.filter.module];
-        for file in files.into_iter().chain(&mut config.registry.file) {
+        let optional = [&mut config.registry.file, &mut config.admin.token_file];
+        for file in files.into_iter().chain(optional.into_iter().flatten()) {
             *file = folder.join(&*file);
         }
         let refused = |setting| {
@@ -156,6 +165,16 @@ impl Config {
             config.default_project = Some(key.map_err(refused("default_project_file"))?);
         }
         Ok(config)
+    }
+
+    /// All settings with what was left out, for people: without the hashes of
+    /// secrets. Secrets themselves are in files, which it only names.
+    #[must_use]
+    pub fn without_secrets(&self) -> Value {
+        // Cannot fail: no map here has keys that are no text.
+        let mut all = serde_json::to_value(self).unwrap_or_default();
+        redact(&mut all);
+        all
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {

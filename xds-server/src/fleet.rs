@@ -24,15 +24,20 @@ use crate::rebalance::{ProxyView, View};
 use crate::snapshot::{ResourceType, Snapshot};
 
 mod collector;
+mod kept;
 mod observer;
 mod proxy;
 mod sight;
 mod status;
+mod traffic;
 mod vms;
 
 pub use collector::register;
+pub use kept::Kept;
 use proxy::ProxyState;
 pub use sight::Sight;
+pub use status::StreamKept;
+use traffic::Traffic;
 pub use vms::{ReportRefused, SILENCE};
 use vms::{Taken, Vms};
 
@@ -47,7 +52,9 @@ pub struct Fleet {
 struct State {
     proxies: BTreeMap<StreamId, ProxyState>,
     vms: Vms,
-    nacks: [u64; ResourceType::ALL.len()],
+    traffic: Traffic,
+    /// The newest snapshot, and since when.
+    published: Option<(Arc<Snapshot>, Instant)>,
 }
 
 /// Numbers over all proxies and VMs.
@@ -55,6 +62,8 @@ struct State {
 pub struct Totals {
     /// Connected proxies, by protocol variant.
     pub connected: BTreeMap<&'static str, u64>,
+    /// Those that have asked for a type, by type and protocol variant.
+    pub subscribed: BTreeMap<(&'static str, &'static str), u64>,
     /// Those that have not accepted the newest snapshot.
     pub behind: u64,
     /// VMs that report.
@@ -119,6 +128,11 @@ impl Fleet {
         }
     }
 
+    /// A snapshot is about to be handed out: from now on it is waited for.
+    pub fn published(&self, snapshot: &Arc<Snapshot>, now: Instant) {
+        self.lock().published = Some((Arc::clone(snapshot), now));
+    }
+
     /// Open streams by the member that they are on.
     #[must_use]
     pub fn open_by_member(&self, now: Instant) -> BTreeMap<String, u64> {
@@ -143,14 +157,30 @@ impl Fleet {
         let is_behind =
             |proxy: &&ProxyState| snapshot.is_none_or(|snapshot| !proxy.covers(snapshot, now));
         totals.behind = state.proxies.values().filter(is_behind).count() as u64;
-        let nacks = ResourceType::ALL.map(|kind| (kind, state.nacks[kind as usize]));
-        totals.nacks = nacks.to_vec();
+        totals.nacks = state.traffic.nacks();
+        totals.subscribed = subscribed(&state);
         totals
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.lock().traffic.copy()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn subscribed(state: &State) -> BTreeMap<(&'static str, &'static str), u64> {
+    let mut counts = BTreeMap::new();
+    for mode in [Mode::StateOfTheWorld, Mode::Delta] {
+        for kind in ResourceType::ALL {
+            let of = |proxy: &&ProxyState| proxy.proxy.mode == mode && proxy.has_asked(kind);
+            let count = state.proxies.values().filter(of).count() as u64;
+            counts.insert((kind.name(), mode.name()), count);
+        }
+    }
+    counts
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod driver;
 pub mod machine;
 mod metrics;
 mod plan;
+mod proposal;
 mod record;
 mod store;
 mod view;
@@ -18,7 +19,8 @@ pub use board::{Board, Shown};
 pub use change::{Cause, Change, changes};
 pub use collector::register;
 pub use metrics::Metrics;
-pub use plan::{Move, Plan, Returning, Slots, Streams, returning, shares};
+pub use plan::{Move, Plan, PlanBasis, Planned, Returning, Slots, Streams, returning, shares};
+pub use proposal::{Proposal, ProposalError};
 pub use record::{Outcome, PlanSummary, Record};
 pub use view::{Behind, ProxyView, Reason, View, VmView};
 

@@ -9,6 +9,7 @@
 //     [--concurrent]        both edit at once, instead of one after the other
 //     [--steady]            edit one after the other until standard input ends
 //     [--newcomers]         meanwhile others come, see all edits, and go
+//     [--slow-attach MS]    the answer to every other newcomer's attach is that long on its way (default: 0)
 //     [--timeout MS]        how long to wait for an edit to be seen (default: 10000)
 //     [--transport connect|grpc-web]
 //
@@ -29,6 +30,7 @@ const { values: options } = parseArgs({
     concurrent: { type: 'boolean', default: false },
     steady: { type: 'boolean', default: false },
     newcomers: { type: 'boolean', default: false },
+    'slow-attach': { type: 'string', default: '0' },
     timeout: { type: 'string', default: '10000' },
     transport: { type: 'string', default: 'connect' },
   },
@@ -52,6 +54,9 @@ async function until(condition, limit = timeout) {
   return true;
 }
 
+/** How long the answer to the next attach is on its way, in milliseconds. */
+let attachTakes = 0;
+
 /** Reports every call: who answered it, and how. */
 function reportCalls() {
   const real = globalThis.fetch;
@@ -60,6 +65,8 @@ function reportCalls() {
       method: new URL(String(input.url ?? input)).pathname.split('/').pop(),
       shard_key: new Headers(init?.headers).get('x-shard-key'),
     };
+    let onItsWay = 0;
+    if (facts.method === 'AttachDocument') [onItsWay, attachTakes] = [attachTakes, 0];
     let response;
     try {
       response = await real(input, init);
@@ -75,6 +82,7 @@ function reportCalls() {
       facts.message = body.message;
     }
     print('rpc', facts);
+    if (onItsWay > 0) await sleep(onItsWay);
     return response;
   };
 }
@@ -94,7 +102,8 @@ class Participant {
     this.peers = new Set();
   }
 
-  async join() {
+  /** With `slow`, the answer to its attach is that long on its way. */
+  async join(slow = 0) {
     await this.client.activate();
     print('activated', { client: this.name, id: this.client.getID() });
     this.document.subscribe('connection', ({ value }) => {
@@ -111,6 +120,10 @@ class Participant {
     this.document.subscribe(({ type }) => {
       if (type === 'remote-change') this.remoteChanges += 1;
     });
+    if (slow > 0) {
+      attachTakes = slow;
+      print('attaching', { client: this.name });
+    }
     await this.client.attach(this.document, { initialPresence: { name: this.name } });
     print('attached', { client: this.name });
   }
@@ -186,7 +199,7 @@ async function receiveNewcomers(one, problems) {
     const there = Object.keys(one.document.getRoot().marks.toJS?.() ?? {});
     const visit = async (name) => {
       const newcomer = new Participant(name, options.url);
-      await newcomer.join();
+      await newcomer.join(number % 2 === 0 ? Number(options['slow-attach']) : 0);
       for (const mark of there) {
         if (!(await until(() => newcomer.has(mark)))) problems.push(`${name} never got ${mark}`);
       }

@@ -118,10 +118,7 @@ fn the_demo_in_containers_does_what_the_readme_says() {
                     expect_moved(&demo, &before, 5).await?;
                 }
                 _ if step.contains("xds-server status") => {
-                    let members = output
-                        .lines()
-                        .filter(|line| line.contains(":8080 "))
-                        .count();
+                    let members = members_shown(&output);
                     ensure!(members == 5, "{members} members of 5 are shown");
                 }
                 _ if step.contains("up -d") => before = Some(expect_watched(&demo).await?),
@@ -186,6 +183,16 @@ async fn expect_moved(demo: &Compose, before: &Assignment, servers: usize) -> Re
         "{ended} streams ended in {rebalances} rebalances, {needed} documents moved:\n{told}"
     );
     Ok(())
+}
+
+/// The rows of the table of members, which ends with an empty line.
+fn members_shown(status: &str) -> usize {
+    let lines = status.lines().map(str::trim_start);
+    lines
+        .skip_while(|line| !line.starts_with("MEMBER "))
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .count()
 }
 
 /// The assignment in force, from the control plane's own state.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sharding::{Assignment, FilterConfig, Roster};
+use sharding::{FilterConfig, Roster};
 
+use super::Admin;
 use super::members::with_health;
-use super::{Admin, Shares};
-use crate::api::{AssignmentStatus, MemberStatus, ProxyStatus, Status};
+use crate::api::{MemberStatus, ProxyStatus, Status};
 use crate::health::MemberState;
-use crate::rebalance::{Shown, shares};
+use crate::rebalance::Shown;
 
 impl Admin {
     pub(super) fn is_ready(&self) -> bool {
@@ -59,21 +59,6 @@ impl Admin {
         }
     }
 
-    pub(super) fn assignment(&self) -> Option<AssignmentStatus> {
-        let shown = self.board.read();
-        let hold_ms = shown.usual_hold_ms();
-        let current = shown.current?;
-        Some(AssignmentStatus {
-            epoch: current.epoch,
-            policy: current.policy,
-            members: current.members.clone().unwrap_or_default(),
-            past: shown.past.to_vec(),
-            open: self.fleet.open_by_member(Instant::now()),
-            pace: self.pace,
-            hold_ms: hold_ms.unwrap_or(self.ack_wait_ms),
-        })
-    }
-
     async fn members(&self, current: &FilterConfig, now: Instant) -> Vec<MemberStatus> {
         let shares = self.shares(current).await;
         let open = self.fleet.open_by_member(now);
@@ -91,20 +76,6 @@ impl Admin {
             why: None,
         };
         members.iter().map(status).collect()
-    }
-
-    async fn shares(&self, current: &FilterConfig) -> Option<Shares> {
-        let mut known = self.shares.lock().await;
-        if let Some((epoch, shares)) = &*known
-            && *epoch == current.epoch
-        {
-            return Some(Arc::clone(shares));
-        }
-        let assignment: Assignment = current.assignment()?;
-        let compute = tokio::task::spawn_blocking(move || shares(&assignment));
-        let shares = Arc::new(compute.await.ok()?);
-        *known = Some((current.epoch, Arc::clone(&shares)));
-        Some(shares)
     }
 }
 

@@ -3,40 +3,33 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 
-use super::Admin;
-use crate::api::{MemberStatus, ORDER_PATH};
-use crate::health::{MemberHealth, MemberState, OrderRefused};
+use super::{Admin, Refusal};
+use crate::api::{MemberStatus, Ordered};
+use crate::health::{MemberHealth, MemberState, Order, OrderRefused};
 
-/// What changes something.
-pub(super) fn orders() -> Router<Arc<Admin>> {
-    Router::new().route(ORDER_PATH, post(order))
+/// Has an order carried out.
+pub(super) async fn order(
+    State(admin): State<Arc<Admin>>,
+    asked: Result<Path<(String, Order)>, PathRejection>,
+) -> Result<Json<Ordered>, Refusal> {
+    let Path((id, order)) = asked.map_err(|error| Refusal::bad_request(error.body_text()))?;
+    let done = admin.health.order(&id, order).await;
+    done.map_err(|refused| Refusal::new(status_of(&refused), refused))?;
+    Ok(Json(Ordered { id, order }))
 }
 
-async fn order(
-    State(admin): State<Arc<Admin>>,
-    Path((id, order)): Path<(String, String)>,
-) -> Response {
-    let Ok(order) = order.parse() else {
-        let reason = format!("there is no order {order:?}: expected drain, undrain or readmit\n");
-        return (StatusCode::NOT_FOUND, reason).into_response();
-    };
-    let refused = match admin.health.order(&id, order).await {
-        Ok(()) => return StatusCode::NO_CONTENT.into_response(),
-        Err(refused) => refused,
-    };
-    let status = match refused {
+fn status_of(refused: &OrderRefused) -> StatusCode {
+    match refused {
         OrderRefused::Unknown { .. } => StatusCode::NOT_FOUND,
         OrderRefused::Last { .. } | OrderRefused::NotEjected { .. } => StatusCode::CONFLICT,
         OrderRefused::NotSaved => StatusCode::INTERNAL_SERVER_ERROR,
         OrderRefused::Closed => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    (status, format!("{refused}\n")).into_response()
+    }
 }
 
 /// Adds what health says: to those of the assignment, what becomes of them; and

@@ -2,56 +2,146 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use serde::Deserialize;
+use sharding::Resource;
 
-use super::Admin;
-use crate::api::{ASSIGNMENT_PATH, STATUS_PATH};
+use super::route::{Route, changing};
+use super::{Admin, Refusal};
+use crate::api::{
+    ASSIGNMENT_PATH, AssignmentStatus, MEMBERS_PATH, Members, ORDER_PATH, OWNER_PATH, Owner,
+    PLAN_PATH, PROXIES_PATH, PROXY_CONFIG_PATH, Proxies, ProxyConfig, REBALANCES_PATH, Rebalances,
+    STATUS_PATH, Status,
+};
+use crate::rebalance::{Planned, Proposal};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-const NOT_READY: &str = "there was no roster yet";
+type Answer<T> = Result<Json<T>, Refusal>;
 
-pub(super) fn routes(admin: Arc<Admin>) -> Router {
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route(STATUS_PATH, get(status))
-        .route(ASSIGNMENT_PATH, get(assignment))
-        .merge(super::members::orders())
-        .with_state(admin)
+/// Everything that is there.
+pub(super) fn routes() -> Vec<Route> {
+    let questions = [
+        Route::get("/healthz", async || "ok\n"),
+        Route::get("/readyz", ready),
+        Route::get("/metrics", metrics),
+        Route::get("/v1/openapi.yaml", document),
+        Route::get(STATUS_PATH, status),
+        Route::get(MEMBERS_PATH, members),
+        Route::get(ASSIGNMENT_PATH, assignment),
+        Route::get(OWNER_PATH, owner),
+        Route::post(PLAN_PATH, plan),
+        Route::get(REBALANCES_PATH, rebalances),
+        Route::get(PROXIES_PATH, proxies),
+        Route::get(PROXY_CONFIG_PATH, proxy_config),
+    ];
+    let commands = changing([Route::post(ORDER_PATH, super::members::order)]);
+    questions.into_iter().chain(commands).collect()
 }
 
-async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
     if admin.is_ready() {
-        "ready\n".into_response()
+        (StatusCode::OK, "ready\n")
     } else {
-        not_ready()
+        (StatusCode::SERVICE_UNAVAILABLE, "there was no roster yet\n")
     }
 }
 
-async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    match admin.metrics() {
-        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
+    let text = admin.metrics().map_err(Refusal::internal)?;
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }
 
-async fn status(State(admin): State<Arc<Admin>>) -> Response {
-    Json(admin.status().await).into_response()
+async fn document() -> Response {
+    let text = include_str!("../../openapi.yaml");
+    ([(CONTENT_TYPE, "application/yaml")], text).into_response()
 }
 
-async fn assignment(State(admin): State<Arc<Admin>>) -> Response {
-    admin
-        .assignment()
-        .map_or_else(not_ready, |assignment| Json(assignment).into_response())
+async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
+    Json(admin.status().await)
 }
 
-fn not_ready() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, format!("{NOT_READY}\n")).into_response()
+async fn members(State(admin): State<Arc<Admin>>) -> Json<Members> {
+    let Status { epoch, members, .. } = admin.status().await;
+    Json(Members { epoch, members })
+}
+
+async fn rebalances(State(admin): State<Arc<Admin>>) -> Json<Rebalances> {
+    let Status {
+        stage,
+        pending,
+        rebalance,
+        last,
+        ..
+    } = admin.status().await;
+    Json(Rebalances {
+        stage,
+        pending,
+        rebalance,
+        last,
+    })
+}
+
+async fn proxies(State(admin): State<Arc<Admin>>) -> Json<Proxies> {
+    let Status {
+        proxies,
+        unreported,
+        ..
+    } = admin.status().await;
+    Json(Proxies {
+        proxies,
+        unreported,
+    })
+}
+
+async fn assignment(State(admin): State<Arc<Admin>>) -> Answer<AssignmentStatus> {
+    let assignment = admin.assignment().ok_or_else(Refusal::not_ready)?;
+    Ok(Json(assignment))
+}
+
+async fn proxy_config(
+    State(admin): State<Arc<Admin>>,
+    node: Result<Path<String>, PathRejection>,
+) -> Answer<ProxyConfig> {
+    let Path(node) = node.map_err(|error| Refusal::bad_request(error.body_text()))?;
+    Ok(Json(admin.proxy_config(node).await?))
+}
+
+/// Whose owner is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfKey {
+    key: String,
+    #[serde(default = "document_kind")]
+    resource: Resource,
+    /// Take the key as it stands, whatever it names.
+    #[serde(default)]
+    raw: bool,
+}
+
+fn document_kind() -> Resource {
+    Resource::Document
+}
+
+async fn owner(
+    State(admin): State<Arc<Admin>>,
+    query: Result<Query<OfKey>, QueryRejection>,
+) -> Answer<Owner> {
+    let Query(OfKey { key, resource, raw }) =
+        query.map_err(|error| Refusal::bad_request(error.body_text()))?;
+    let resource = (!raw).then_some(resource);
+    Ok(Json(admin.owner(key, resource).await?))
+}
+
+async fn plan(
+    State(admin): State<Arc<Admin>>,
+    proposal: Result<Json<Proposal>, JsonRejection>,
+) -> Answer<Planned> {
+    let Json(proposal) = proposal.map_err(|error| Refusal::bad_request(error.body_text()))?;
+    Ok(Json(admin.plan(proposal).await?))
 }

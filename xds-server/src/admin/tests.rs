@@ -1,15 +1,12 @@
+//! The interface over HTTP, of a control plane without its other ports.
+
+mod document;
+mod guard;
+mod scene;
+
 use crate::api::Status;
-use crate::config::Config;
 
-use super::*;
-
-fn admin() -> Arc<Admin> {
-    let text = "registry: {file: m.yaml}\nfilter: {module: f.wasm}\n";
-    let config: Config = serde_saphyr::from_str(text).unwrap();
-    let (sources, _) = registry::start(&config.registry);
-    let (health, fleet, board) = Default::default();
-    Admin::new(&config, &sources, &health, &fleet, &board).0
-}
+use scene::Scene;
 
 /// The names that a scrape has, without the suffixes of histograms.
 fn names(text: &str) -> Vec<&str> {
@@ -19,7 +16,8 @@ fn names(text: &str) -> Vec<&str> {
 
 #[tokio::test]
 async fn every_metric_is_in_the_table_and_has_the_prefix_once() {
-    let text = admin().metrics().unwrap();
+    let scene = Scene::fresh("");
+    let text = scene.admin.metrics().unwrap();
     let table = include_str!("../admin.rs");
     for name in names(&text) {
         let is_known = [format!("`{name}"), format!("`{name}_total")];
@@ -34,6 +32,12 @@ async fn every_metric_is_in_the_table_and_has_the_prefix_once() {
         text.contains("yorkies_nacks_total{type=\"ecds\"} 0"),
         "{text}"
     );
+    let build = concat!(
+        "yorkies_build_info{version=\"",
+        env!("CARGO_PKG_VERSION"),
+        "\"} 1"
+    );
+    assert!(text.contains(build), "{text}");
     assert!(text.contains("yorkies_reports_total 0"), "{text}");
     let stale = "yorkies_registry_stale_seconds{source=\"file\"} 0";
     assert!(text.contains(stale), "{text}");
@@ -41,11 +45,38 @@ async fn every_metric_is_in_the_table_and_has_the_prefix_once() {
 
 #[tokio::test]
 async fn before_the_first_roster_it_is_alive_but_not_ready() {
-    let admin = admin();
+    let Scene { admin, .. } = Scene::fresh("");
     assert!(!admin.is_ready());
     assert_eq!(admin.assignment(), None);
     let status = admin.status().await;
     assert_eq!(status.epoch, None);
     let json = serde_json::to_string(&status).unwrap();
     assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
+}
+
+#[tokio::test]
+async fn what_goes_to_and_fro_is_counted_by_type() {
+    let scene = Scene::served("").await;
+    let text = scene.admin.metrics().unwrap();
+    for line in [
+        "yorkies_proxies_subscribed{type=\"eds\",mode=\"delta\"} 1",
+        "yorkies_proxies_subscribed{type=\"eds\",mode=\"sotw\"} 0",
+        "yorkies_pushes_total{type=\"cds\"} 1",
+        "yorkies_pushed_bytes_total{type=\"cds\"} 100",
+        "yorkies_acks_total{type=\"cds\"} 1",
+        "yorkies_nacks_total{type=\"lds\"} 1",
+        "yorkies_change_to_ack_seconds_count{type=\"ecds\"} 0",
+    ] {
+        assert!(text.contains(line), "no {line} in {text}");
+    }
+    scene.change(&[1, 2, 3]).await;
+    scene.accept();
+    let text = scene.admin.metrics().unwrap();
+    for line in [
+        "yorkies_change_to_ack_seconds_count{type=\"ecds\"} 1",
+        "yorkies_change_to_ack_seconds_count{type=\"eds\"} 1",
+        "yorkies_change_to_ack_seconds_count{type=\"cds\"} 0",
+    ] {
+        assert!(text.contains(line), "no {line} in {text}");
+    }
 }

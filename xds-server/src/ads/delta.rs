@@ -248,6 +248,10 @@ impl session::Session for Session {
     fn progress(&self, kind: ResourceType) -> &Progress {
         self.types.of(kind)
     }
+
+    fn label(response: &DeltaDiscoveryResponse) -> (&str, &str) {
+        (&response.type_url, &response.system_version_info)
+    }
 }
 
 #[cfg(test)]

@@ -84,6 +84,28 @@ pub(crate) fn shortened(mut text: String) -> String {
     text
 }
 
+/// A response on its way to a proxy.
+#[derive(Debug, Clone, Copy)]
+pub struct Push<'a> {
+    /// What it is about.
+    pub kind: ResourceType,
+    /// Its version.
+    pub version: &'a str,
+    /// How long it is, without frames.
+    pub bytes: usize,
+}
+
+/// How far a resource has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reached {
+    /// The proxy has accepted it, or brought it along.
+    Accepted,
+    /// It was sent and the proxy has not answered.
+    Sent,
+    /// The proxy has refused the response that it was in, and keeps what it had.
+    Rejected,
+}
+
 /// What a proxy wants of one type, and what of it it is known to have.
 #[derive(Debug, Clone, Copy)]
 pub struct Holding<'a>(pub(crate) &'a Progress);
@@ -99,6 +121,29 @@ impl<'a> Holding<'a> {
     #[must_use]
     pub fn confirmed(self) -> &'a Versions {
         &self.0.confirmed
+    }
+
+    /// Every resource that it was sent or has, by name and version, and how far
+    /// that has come. A name is there twice while the proxy has one version and
+    /// was sent another.
+    #[must_use]
+    pub fn resources(self) -> Vec<(&'a Arc<str>, &'a Arc<str>, Reached)> {
+        let Progress {
+            sent, confirmed, ..
+        } = self.0;
+        let on_the_way = self.0.unanswered.names();
+        let accepted = confirmed.iter();
+        let accepted = accepted.map(|(name, version)| (name, version, Reached::Accepted));
+        let others = sent.iter();
+        let others = others.filter(|(name, version)| confirmed.get(*name) != Some(*version));
+        let others = others.map(|(name, version)| {
+            let is_on_the_way = on_the_way.contains(name);
+            let reached = [Reached::Rejected, Reached::Sent][usize::from(is_on_the_way)];
+            (name, version, reached)
+        });
+        let mut all: Vec<_> = accepted.chain(others).collect();
+        all.sort_unstable_by_key(|&(name, version, reached)| (name, reached, version));
+        all
     }
 
     /// Whether it had any of the type before this stream, by its first request:
@@ -134,6 +179,16 @@ pub trait ProxyObserver: Send + Sync + 'static {
             mode = proxy.mode.name(),
             "Proxy connected"
         );
+    }
+
+    /// A response goes out.
+    fn pushed(&self, stream: StreamId, proxy: &Proxy, push: Push<'_>) {
+        let Push {
+            kind,
+            version,
+            bytes,
+        } = push;
+        debug!(%stream, node = proxy.node, %kind, version, bytes, "Update sent");
     }
 
     /// The proxy accepted a response.

@@ -59,7 +59,7 @@ impl<S> StreamingService<S::Request> for Exchange<S>
 where
     S: Session + Send + 'static,
     S::Request: Message + Default + 'static,
-    S::Response: Send + 'static,
+    S::Response: Message + 'static,
 {
     type Response = S::Response;
     type ResponseStream = Pin<Box<dyn Stream<Item = Result<S::Response, Status>> + Send>>;

@@ -67,6 +67,9 @@ pub(crate) trait Session {
     fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Self::Response>;
 
     fn progress(&self, kind: ResourceType) -> &Progress;
+
+    /// Type URL and version of a response.
+    fn label(response: &Self::Response) -> (&str, &str);
 }
 
 /// Progress of all types, and what every response of a stream shares.

@@ -285,6 +285,10 @@ impl session::Session for Session {
     fn progress(&self, kind: ResourceType) -> &Progress {
         self.types.of(kind)
     }
+
+    fn label(response: &DiscoveryResponse) -> (&str, &str) {
+        (&response.type_url, &response.version_info)
+    }
 }
 
 /// The version of a set of resources, where `is_known` says of which it is sure

@@ -17,7 +17,7 @@ use tonic::{Status, Streaming};
 use tracing::{debug, warn};
 
 use crate::ads::connection::Stop;
-use crate::ads::observer::{Holding, Mode, Proxy, ProxyObserver, shortened};
+use crate::ads::observer::{Holding, Mode, Proxy, ProxyObserver, Push, shortened};
 use crate::ads::progress::Verdict;
 use crate::ads::session::{Session, StreamId, Turn};
 use crate::snapshot::{ResourceType, Snapshot};
@@ -52,7 +52,7 @@ pub(crate) fn run<S>(
 where
     S: Session + Send,
     S::Request: Message + Default + 'static,
-    S::Response: Send,
+    S::Response: Message,
 {
     let driver = Driver {
         session,
@@ -73,6 +73,7 @@ impl<S> Driver<S>
 where
     S: Session,
     S::Request: Message + Default + 'static,
+    S::Response: Message,
 {
     async fn next(&mut self) -> Option<Result<S::Response, Status>> {
         loop {
@@ -80,6 +81,7 @@ where
                 return None;
             }
             if let Some(response) = self.outgoing.pop_front() {
+                self.tell_push(&response);
                 return Some(Ok(response));
             }
             tokio::select! {
@@ -144,6 +146,19 @@ where
             None => {}
         }
         self.tell_holdings(&snapshot);
+    }
+
+    fn tell_push(&self, response: &S::Response) {
+        let (type_url, version) = S::label(response);
+        let kind = ResourceType::from_type_url(type_url);
+        if let (Some(kind), Some(proxy)) = (kind, &self.proxy) {
+            let push = Push {
+                kind,
+                version,
+                bytes: response.encoded_len(),
+            };
+            self.context.observer.pushed(self.context.id, proxy, push);
+        }
     }
 
     /// All types at once: a request about one can send responses of others.

@@ -1,20 +1,20 @@
 //! Where an assignment comes from, and what changes it.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use sharding::{Assignment, Member, Policy, Roster};
+use sharding::{Assignment, Policy};
 use tokio::runtime;
 
-use crate::api::{ASSIGNMENT_PATH, AssignmentStatus};
+use super::server::TokenFile;
+use crate::api::PLAN_PATH;
 use crate::client::ServerUrl;
-use crate::commands::PlanBasis;
 use crate::config::Config;
 use crate::rebalance::machine::Settings;
+use crate::rebalance::{PlanBasis, Planned, Proposal};
 use crate::registry;
 
 /// An assignment without a running server: from a configuration, or from a
@@ -47,6 +47,8 @@ pub(super) struct PlanSource {
     /// Admin interface of a running server: its members, policy, open streams and history.
     #[arg(long, value_name = "URL", conflicts_with_all = ["config", "members", "policy"])]
     admin: Option<ServerUrl>,
+    #[command(flatten)]
+    token: TokenFile,
 }
 
 fn offline(
@@ -75,26 +77,22 @@ impl AssignmentSource {
 }
 
 impl PlanSource {
-    pub(super) fn basis(&self) -> anyhow::Result<PlanBasis> {
+    /// What a proposal would move; a running server is asked for it.
+    pub(super) fn plan(&self, proposal: &Proposal) -> anyhow::Result<Planned> {
         if let Some(admin) = &self.admin {
-            let status: AssignmentStatus = admin.get(ASSIGNMENT_PATH)?;
-            return Ok(PlanBasis {
-                before: Assignment::new(status.epoch, status.policy, status.members),
-                past: status.past,
-                open: Some(status.open),
-                pace: status.pace,
-                hold_ms: status.hold_ms,
-            });
+            return Ok(self.token.show_to(admin)?.post(PLAN_PATH, proposal)?);
         }
         let config = self.config.as_deref().map(Config::load).transpose()?;
         let before = offline(config.as_ref(), self.members.as_ref(), self.policy)?;
-        Ok(PlanBasis {
+        let after = proposal.apply(&before)?;
+        let basis = PlanBasis {
             before,
             past: Vec::new(),
             open: None,
             pace: config.and_then(|config| Settings::from(&config).pace),
             hold_ms: 0,
-        })
+        };
+        Ok(basis.plan(&after))
     }
 }
 
@@ -120,36 +118,14 @@ pub(super) struct Change {
 }
 
 impl Change {
-    pub(super) fn apply(&self, before: &Assignment) -> anyhow::Result<Assignment> {
-        let roster = match &self.to {
-            Some(path) => registry::file::load(path)?,
-            None => before.roster().clone(),
-        };
-        let policy = self.to_policy.unwrap_or(before.policy());
-        Ok(Assignment::new(0, policy, self.change(roster)?))
-    }
-
-    fn change(&self, roster: Roster) -> anyhow::Result<Roster> {
-        let mut members: BTreeMap<String, Member> = Vec::from(roster)
-            .into_iter()
-            .map(|member| (member.id.clone(), member))
-            .collect();
-        for (id, address) in &self.add {
-            let weight = members.get(id).map_or(1, |member| member.weight);
-            let (id, address) = (id.clone(), *address);
-            members.insert(id.clone(), Member::new(id, address, weight));
-        }
-        for id in &self.remove {
-            let removed = members.remove(id);
-            removed.with_context(|| format!("--remove {id}: there is no such member"))?;
-        }
-        for (id, weight) in &self.weight {
-            let member = members.get_mut(id);
-            member
-                .with_context(|| format!("--weight {id}: there is no such member"))?
-                .weight = *weight;
-        }
-        Ok(Roster::new(members.into_values().collect())?)
+    pub(super) fn proposal(&self) -> anyhow::Result<Proposal> {
+        Ok(Proposal {
+            members: self.to.as_deref().map(registry::file::load).transpose()?,
+            add: self.add.iter().cloned().collect(),
+            remove: self.remove.clone(),
+            weight: self.weight.iter().cloned().collect(),
+            policy: self.to_policy,
+        })
     }
 }
 

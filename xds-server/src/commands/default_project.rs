@@ -25,23 +25,31 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, clap::Args)]
 pub(crate) struct DefaultProject {
     /// Any server of the cluster, not the router: it may wait for this key.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "YORKIES_DEFAULT_PROJECT_SERVER", value_name = "URL")]
     server: ServerUrl,
     /// Name of an administrator (Yorkie's `--backend-admin-user`).
-    #[arg(long, default_value = "admin")]
+    #[arg(long, env = "YORKIES_DEFAULT_PROJECT_USER", default_value = "admin")]
     user: String,
     /// File with the administrator's password; without one it is `admin`, as
     /// Yorkie has it unless told otherwise.
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        env = "YORKIES_DEFAULT_PROJECT_PASSWORD_FILE",
+        value_name = "FILE"
+    )]
     password_file: Option<PathBuf>,
     /// The project that requests without an API key belong to.
-    #[arg(long, default_value = "default")]
+    #[arg(
+        long,
+        env = "YORKIES_DEFAULT_PROJECT_PROJECT",
+        default_value = "default"
+    )]
     project: String,
     /// How long to go on asking while nobody answers.
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "YORKIES_DEFAULT_PROJECT_WAIT", value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
     wait: Duration,
     /// Where to write the key, for `default_project_file`; without one it is printed.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "YORKIES_DEFAULT_PROJECT_OUTPUT", value_name = "FILE")]
     output: Option<PathBuf>,
 }
 

@@ -1,15 +1,9 @@
 //! What a change would move, on one screen.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use anyhow::bail;
-use serde::Serialize;
-use sharding::Assignment;
-
 use super::screen::{percent, time};
-use crate::rebalance::machine::{Pace, Past};
-use crate::rebalance::{Move, Plan, Returning, Streams, returning};
+use crate::rebalance::{Move, Plan, Planned, Returning, Streams};
 
 /// Most lines of one list.
 const MAX_LINES: usize = 20;
@@ -18,60 +12,26 @@ const MAX_LINES: usize = 20;
 /// a few keys to and fro with every change.
 const LEAST_SHARE: f64 = 0.001;
 
-/// What a plan starts from.
-#[derive(Debug)]
-pub(crate) struct PlanBasis {
-    /// The present assignment.
-    pub(crate) before: Assignment,
-    /// Those before it.
-    pub(crate) past: Vec<Past>,
-    /// Open streams by member; known of a running server only.
-    pub(crate) open: Option<BTreeMap<String, u64>>,
-    /// How streams are paced; `None` when they are not drained.
-    pub(crate) pace: Option<Pace>,
-    /// How long proxies take to take over an assignment.
-    pub(crate) hold_ms: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Whole {
-    #[serde(flatten)]
-    plan: Plan,
-    /// Who gets back keys that it had in the same incarnation.
-    returning: Vec<Returning>,
-    streams: Option<Streams>,
-}
-
-/// Prints what moves from the basis to `after`.
-pub(crate) fn plan(basis: &PlanBasis, after: &Assignment, json: bool) -> anyhow::Result<()> {
-    if after.roster().members().is_empty() {
-        bail!("no member would be left");
-    }
-    let plan = Plan::between(&basis.before, after);
-    let open = basis.open.as_ref();
-    let whole = Whole {
-        streams: open.map(|open| plan.streams(open, basis.pace, basis.hold_ms)),
-        returning: returning(&basis.before, after, &basis.past),
-        plan,
-    };
+/// Prints a plan.
+pub(crate) fn plan(planned: &Planned, json: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     if json {
-        serde_json::to_writer(&mut out, &whole)?;
+        serde_json::to_writer(&mut out, planned)?;
         writeln!(out)?;
         return Ok(());
     }
-    out.write_all(screen(&whole).as_bytes())?;
+    out.write_all(screen(planned).as_bytes())?;
     Ok(())
 }
 
-fn screen(whole: &Whole) -> String {
-    let mut lines = of_keys(&whole.plan);
-    lines.extend(of_caches(&whole.returning));
-    if let Some(streams) = &whole.streams {
+fn screen(planned: &Planned) -> String {
+    let mut lines = of_keys(&planned.plan);
+    lines.extend(of_caches(&planned.returning));
+    if let Some(streams) = &planned.streams {
         lines.extend(of_streams(streams));
     }
     lines.push("afterwards".to_owned());
-    let shares = whole.plan.shares.iter();
+    let shares = planned.plan.shares.iter();
     let shares = shares.map(|(id, share)| (id.clone(), *share));
     lines.extend(list(shares.collect(), |id, share| {
         format!("  {:>7}  {id}", percent(share))
@@ -148,8 +108,12 @@ fn list(mut rows: Vec<(String, f64)>, line: impl Fn(&str, f64) -> String) -> Vec
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use sharding::{Member, Policy, Roster};
+    use crate::rebalance::PlanBasis;
+    use crate::rebalance::machine::{Pace, Past};
+    use sharding::{Assignment, Member, Policy, Roster};
 
     fn assignment(count: u16) -> Assignment {
         let members =
@@ -158,20 +122,20 @@ mod tests {
         Assignment::new(0, Policy::default(), roster)
     }
 
-    fn whole(before: u16, after: u16, pace: Option<Pace>) -> Whole {
-        let (before, after) = (assignment(before), assignment(after));
-        let plan = Plan::between(&before, &after);
-        let open = BTreeMap::from([("m1".to_owned(), 1000)]);
-        let past = [Past {
-            epoch: 0,
-            policy: after.policy(),
-            members: after.roster().clone(),
-        }];
-        Whole {
-            streams: Some(plan.streams(&open, pace, 40)),
-            returning: returning(&before, &after, &past),
-            plan,
-        }
+    fn planned(before: u16, after: u16, pace: Option<Pace>) -> Planned {
+        let after = assignment(after);
+        let basis = PlanBasis {
+            before: assignment(before),
+            past: vec![Past {
+                epoch: 0,
+                policy: after.policy(),
+                members: after.roster().clone(),
+            }],
+            open: Some(BTreeMap::from([("m1".to_owned(), 1000)])),
+            pace,
+            hold_ms: 40,
+        };
+        basis.plan(&after)
     }
 
     #[test]
@@ -180,7 +144,7 @@ mod tests {
             rate: 2000,
             max_window_ms: 2000,
         };
-        let text = screen(&whole(2, 3, Some(pace)));
+        let text = screen(&planned(2, 3, Some(pace)));
         let lines: Vec<_> = text.lines().collect();
         let first = "33.3 % of the keys move (21849 of 65537 slots); at least 33.3 % have to";
         assert_eq!(lines[0], first);
@@ -192,13 +156,13 @@ mod tests {
 
     #[test]
     fn without_draining_it_says_that_streams_stay() {
-        let text = screen(&whole(2, 3, None));
+        let text = screen(&planned(2, 3, None));
         assert!(text.contains("draining is off"), "{text}");
     }
 
     #[test]
     fn many_members_still_fit_on_a_screen() {
-        let text = screen(&whole(60, 61, None));
+        let text = screen(&planned(60, 61, None));
         assert!(text.lines().count() < 70, "{text}");
         assert!(text.contains("smaller ones"));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::screen::{percent, plain, table, time};
 use crate::api::{ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, VmPhase};
-use crate::client::{ClientError, ServerUrl};
+use crate::client::{ClientError, RunningServer};
 use crate::health::MemberState;
 use crate::rebalance::machine::Stage;
 use crate::rebalance::{Behind, Change, Outcome, Record};
@@ -24,9 +24,9 @@ const MAX_ROWS: usize = 50;
 const MAX_NAMED: usize = 3;
 
 /// Prints the status, once or again and again.
-pub(crate) fn status(admin: &ServerUrl, watch: bool, json: bool) -> anyhow::Result<()> {
+pub(crate) fn status(server: &RunningServer, watch: bool, json: bool) -> anyhow::Result<()> {
     loop {
-        let status: Result<Status, ClientError> = admin.get(STATUS_PATH);
+        let status: Result<Status, ClientError> = server.get(STATUS_PATH);
         let text = match status {
             Ok(status) if json => serde_json::to_string(&status)? + "\n",
             Ok(status) => screen(&status, unix_ms()),

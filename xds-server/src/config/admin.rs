@@ -1,6 +1,7 @@
 //! What the control plane shows of itself, and what filters tell it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -17,6 +18,10 @@ pub struct Admin {
     /// it, `none` turns the interface off.
     #[serde(deserialize_with = "address_or_none", serialize_with = "or_none")]
     pub listen: Option<SocketAddr>,
+    /// File with the token that allows changes through the interface, at least
+    /// 16 visible ASCII characters; read anew for each. Left out, nothing can
+    /// be changed there.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Reports of the filters.
@@ -33,6 +38,7 @@ impl Default for Admin {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         Self {
             listen: Some(SocketAddr::new(loopback, ADMIN_PORT)),
+            token_file: None,
         }
     }
 }

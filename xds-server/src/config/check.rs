@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Config, cors, health, keys, listener, rebalance, registry, upstream};
+use super::{Config, cors, health, keys, listener, log, rebalance, registry, upstream};
 use crate::bootstrap::XDS_CLUSTER;
 use crate::resources::UNROUTABLE;
 
@@ -26,6 +26,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     upstream::check(&config.upstream)?;
     config.listener.as_ref().map_or(Ok(()), listener::check)?;
     cors::check(&config.cors)?;
+    log::check(&config.log)?;
     rebalance::check(&config.rebalance)?;
     rebalance::check_drain(&config.drain)?;
     if config.filter.module_on_proxy.as_deref() == Some("") {

@@ -421,3 +421,35 @@ fn a_bad_source_of_members_is_named_with_its_reason() {
         assert!(!error.contains('\n'), "{error}");
     }
 }
+
+#[test]
+fn what_is_shown_of_it_has_every_setting_and_no_hash_of_a_secret() {
+    const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let text = format!(
+        "registry: {{file: m}}\nfilter: {{module: f}}\ncluster_secret_sha256: {HASH}\n\
+         projects: [{{name: p, public_key: k, secret_key_sha256: {HASH}}}]\n\
+         admin: {{token_file: token}}\n"
+    );
+    let config: Config = serde_saphyr::from_str(&text).unwrap();
+    let shown = config.without_secrets();
+    assert!(!shown.to_string().contains(HASH), "{shown}");
+    assert_eq!(shown["projects"][0]["secret_key_sha256"], "redacted");
+    assert_eq!(shown["admin"]["token_file"], "token");
+    let all = serde_json::to_value(&config).unwrap();
+    let names = |value: &serde_json::Value| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&shown), names(&all));
+}
+
+#[test]
+fn a_log_filter_that_means_nothing_is_refused() {
+    let text = "registry: {file: m}\nfilter: {module: f}\nlog: {filter: 'xds_server=loud'}\n";
+    let error = Config::parse(text, Path::new("c.yaml")).unwrap_err();
+    assert!(error.to_string().contains("log.filter"), "{error}");
+}

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::Fleet;
@@ -39,18 +40,18 @@ impl Collector for OfFleet {
             "mode",
             connected,
         )?;
-        let nacks = totals
-            .nacks
-            .iter()
-            .map(|(kind, count)| (kind.name(), *count));
-        family(
-            encoder,
-            "nacks",
-            "Updates that proxies rejected",
-            MetricType::Counter,
-            "type",
-            nacks,
+        let mut subscribed = encoder.encode_descriptor(
+            "proxies_subscribed",
+            "xDS streams of proxies that have asked for a type",
+            None,
+            MetricType::Gauge,
         )?;
+        for ((kind, mode), count) in &totals.subscribed {
+            let labels = [("type", *kind), ("mode", *mode)];
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(subscribed.encode_family(&labels)?)?;
+        }
+        self.fleet.traffic().encode(encoder)?;
         let behind = "Proxies that have not accepted the newest assignment";
         let stopped = "VMs that do not drain since requests arrive elsewhere than predicted";
         let mismatched = "Open streams of the present epoch that are elsewhere than predicted";

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Fleet;
 use super::proxy::{Nack, ProxyState};
-use crate::ads::{Holding, LogOnly, Proxy, ProxyObserver, StreamId};
+use crate::ads::{Holding, LogOnly, Proxy, ProxyObserver, Push, StreamId};
 use crate::snapshot::{ResourceType, Snapshot};
 
 impl ProxyObserver for Fleet {
@@ -16,9 +16,20 @@ impl ProxyObserver for Fleet {
         self.changed.notify_one();
     }
 
+    fn pushed(&self, stream: StreamId, proxy: &Proxy, push: Push<'_>) {
+        LogOnly.pushed(stream, proxy, push);
+        let mut state = self.lock();
+        state.traffic.pushed(push.kind, push.bytes);
+        if let Some(proxy) = state.proxies.get_mut(&stream) {
+            proxy.sent[push.kind as usize] = Some(push.version.into());
+        }
+    }
+
     fn acked(&self, stream: StreamId, proxy: &Proxy, kind: ResourceType, version: &str) {
         LogOnly.acked(stream, proxy, kind, version);
-        if let Some(proxy) = self.lock().proxies.get_mut(&stream) {
+        let mut state = self.lock();
+        state.traffic.acked(kind);
+        if let Some(proxy) = state.proxies.get_mut(&stream) {
             proxy.acked(kind, version);
         }
     }
@@ -33,10 +44,9 @@ impl ProxyObserver for Fleet {
     ) {
         LogOnly.nacked(stream, proxy, kind, version, reason);
         let mut state = self.lock();
-        state.nacks[kind as usize] += 1;
+        state.traffic.nacked(kind);
         if let Some(proxy) = state.proxies.get_mut(&stream) {
-            proxy.nack = Some(Nack {
-                kind,
+            proxy.nacks[kind as usize] = Some(Nack {
                 version: version.to_owned(),
                 reason: reason.to_owned(),
                 is_mended: false,
@@ -57,12 +67,18 @@ impl ProxyObserver for Fleet {
             return;
         };
         let is_first = !proxy.has_asked(kind);
-        let is_news = proxy.holds(kind, holding, snapshot);
+        let look = proxy.holds(kind, holding, snapshot);
+        if look.took_over
+            && let Some((published, at)) = &state.published
+            && Arc::ptr_eq(published, snapshot)
+        {
+            state.traffic.took_over(kind, at.elapsed());
+        }
         // VMs come with the filter: a process that never had it has none, and those that reported are of another.
         if is_first && kind == ResourceType::Extension && !holding.is_back() {
             state.vms.forget_suspects(&proxy.node);
         }
-        if is_news {
+        if look.is_news {
             self.changed.notify_one();
         }
     }

@@ -1,7 +1,5 @@
 //! What a person wants of a member.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -57,14 +55,5 @@ impl Order {
             Self::Undrain => "undrain",
             Self::Readmit => "readmit",
         }
-    }
-}
-
-impl FromStr for Order {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        let all = [Self::Drain, Self::Undrain, Self::Readmit];
-        all.into_iter().find(|order| order.name() == name).ok_or(())
     }
 }

@@ -226,10 +226,12 @@ impl Driver {
         let Parts {
             config: settings,
             module,
+            fleet,
             board,
             ..
         } = &self.parts;
         let snapshot = Arc::new(resources::snapshot(settings, module, config));
+        fleet.published(&snapshot, Instant::now());
         self.snapshots.send_replace(Arc::clone(&snapshot));
         board.update(|shown| {
             shown.current = Some(Arc::new(config.clone()));

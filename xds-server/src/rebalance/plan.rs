@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sharding::{Assignment, Member, Roster};
 
+mod basis;
 mod parts;
 mod returning;
 mod streams;
 
+pub use basis::{PlanBasis, Planned};
 use parts::Parts;
 pub use returning::{Returning, returning};
 pub use streams::Streams;

@@ -79,6 +79,8 @@ fn a_vm_that_is_left_without_streams_follows_too_and_says_so() {
     scene.answer(10, &mut elsewhere);
     scene.tick(SECOND);
     assert_eq!(scene.reported(), (1, Phase::Released, 0, 0));
+    scene.tick(SECOND);
+    assert_eq!(scene.reported(), (1, Phase::Released, 0, 0));
     let _newer = newer(&scene, 2, "abc", HOLD);
     scene.tick(SECOND);
     scene.tick(SECOND);

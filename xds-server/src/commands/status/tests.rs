@@ -49,7 +49,7 @@ fn stream(current: bool) -> StreamStatus {
         software: "envoy 1.40.0".to_owned(),
         mode: "delta".to_owned(),
         current,
-        acked: BTreeMap::new(),
+        types: BTreeMap::new(),
         nack: None,
     }
 }

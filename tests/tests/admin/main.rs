@@ -1,6 +1,8 @@
 //! What a running control plane tells of itself: to probes, to Prometheus, and
 //! to the commands that ask it.
 
+mod proxies;
+
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -172,7 +174,7 @@ async fn status(
     is: impl Fn(&Value) -> bool,
 ) -> Result<Value> {
     eventually(what, async || {
-        let text = get(control_plane, "/api/status").await?.1;
+        let text = get(control_plane, "/v1/status").await?.1;
         let status: Value = serde_json::from_str(&text)?;
         ensure!(is(&status), "{status}");
         Ok(status)
