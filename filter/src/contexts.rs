@@ -83,8 +83,8 @@ impl HttpContext for Http {
         action(VM.with(|vm| self.0.request_trailers(vm, &Envoy)))
     }
 
-    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
-        VM.with(|vm| self.0.response_headers(vm, &Envoy, end_of_stream));
+    fn on_http_response_headers(&mut self, count: usize, end_of_stream: bool) -> Action {
+        VM.with(|vm| self.0.response_headers(vm, &Envoy, count, end_of_stream));
         Action::Continue
     }
 

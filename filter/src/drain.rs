@@ -15,6 +15,7 @@ pub mod trust;
 pub mod upstream;
 
 mod ending;
+mod reach;
 mod watching;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::rpc::Protocol;
 use crate::state::Current;
 
 use open::{OpenStream, OpenStreams, Place, Upstream};
+use reach::Reach;
 use schedule::{Queue, Release};
 use trust::Trust;
 
@@ -46,6 +48,7 @@ pub struct Drain {
     release: Option<Release>,
     queue: Queue,
     trust: Trust,
+    reach: Reach,
     /// The last tick, or assignment.
     now: Duration,
     looked: Duration,
@@ -123,6 +126,7 @@ impl Drain {
             release: None,
             queue: Queue::new(),
             trust: Trust::new(),
+            reach: Reach::new(),
             now: Duration::ZERO,
             looked: Duration::ZERO,
             asked: None,
@@ -232,11 +236,18 @@ impl Drain {
     pub fn report(&self, step: Step) -> Report {
         let roster = self.assignment().map(|(_, assignment)| assignment.roster());
         let members = roster.map_or(&[][..], |roster| roster.members());
-        let on = |address: &SocketAddr| self.seen.at.get(address).copied().filter(|open| *open > 0);
         let members = members.iter().filter_map(|member| {
-            Some(MemberStreams {
+            let open = self
+                .seen
+                .at
+                .get(&member.address)
+                .copied()
+                .unwrap_or_default();
+            let unreached = self.reach.unreached(member.address);
+            (open > 0 || unreached > 0).then(|| MemberStreams {
                 id: member.id.clone(),
-                open: on(&member.address)?,
+                open,
+                unreached,
             })
         });
         Report {

@@ -136,10 +136,10 @@ impl Stream {
         }
     }
 
-    /// The headers of its response came; `is_all`: there is no body.
-    pub fn response_headers(&mut self, vm: &Vm, host: &impl Host, is_all: bool) {
+    /// The `count` headers of its response came; `is_all`: there is no body.
+    pub fn response_headers(&mut self, vm: &Vm, host: &impl Host, count: usize, is_all: bool) {
         if self.is_followed {
-            vm.answered(self.id, host);
+            vm.answered(self.id, host, count);
         }
         if let Phase::Learning(learning) = &mut self.phase
             && (is_all || !learning.headers(vm, host))

@@ -260,7 +260,9 @@ fn current_proxies(status: &Value) -> usize {
 
 fn has_members(status: &Value, roster: &Roster) -> bool {
     let members = status["members"].as_array().into_iter().flatten();
+    let serves = |member: &&Value| member["state"] == "serving" || member["state"] == "failing";
     let named: Vec<_> = members
+        .filter(serves)
         .map(|member| {
             let text = |name: &str| member[name].as_str().unwrap_or_default().to_owned();
             (text("id"), text("address"), member["weight"].as_u64())

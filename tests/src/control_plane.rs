@@ -23,6 +23,10 @@ use crate::{
 const XDS: &str = "xDS server listening";
 const ADMIN: &str = "Admin interface listening";
 
+/// What allows orders.
+const TOKEN_FILE: &str = "token";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
 /// What tests choose of the control plane's configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -105,6 +109,19 @@ impl ControlPlane {
         self.members.replace(&Roster::new(entries.clone())?)?;
         self.entries = entries;
         Ok(())
+    }
+
+    /// Expects these members from now on, whatever its file says: others do not
+    /// serve.
+    pub fn expect_members(&mut self, entries: Vec<Entry>) {
+        self.entries = entries;
+    }
+
+    /// Runs a subcommand that asks or orders something of it.
+    pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
+        let admin = self.admin_url();
+        let server = ["--admin", &admin, "--token-file", TOKEN_FILE];
+        run_xds_server(&self.folder, &[arguments, &server].concat()).await
     }
 
     /// The members that it was given last.
@@ -311,7 +328,7 @@ impl ControlPlane {
         let separator = if xds.is_empty() { "" } else { ", " };
         let text = format!(
             "xds: {{ listen: \"{}\"{separator}{xds} }}\n\
-             admin: {{ listen: \"127.0.0.1:0\" }}\n\
+             admin: {{ listen: \"127.0.0.1:0\", token_file: {TOKEN_FILE} }}\n\
              state_file: state.json\n\
              policy: {policy}\n\
              registry: {registry}\n\
@@ -322,6 +339,7 @@ impl ControlPlane {
             self.address,
             filter_module()?.display(),
         );
+        fs::write(self.folder.join(TOKEN_FILE), TOKEN)?;
         Ok(fs::write(self.configuration(), text)?)
     }
 

@@ -7,12 +7,13 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -38,6 +39,9 @@ pub const STAY_SILENT: &str = "x-stay-silent";
 /// Answered in the caller's protocol, with id and key of the document.
 const ATTACH: &str = "/yorkie.v1.YorkieService/AttachDocument";
 
+/// Answered with the metric that tells when the member was started.
+const METRICS: &str = "/metrics";
+
 /// A server in the test's own process, for HTTP/1.1 and HTTP/2 without TLS. It
 /// answers every request with an [`Answer`], after which a response stays open
 /// if it shall, and echoes what comes over an upgraded connection.
@@ -57,6 +61,8 @@ struct State {
     connections: AtomicU64,
     arrivals: Arc<Arrivals>,
     epoch_went_back: AtomicBool,
+    /// Seconds of the unix time at which it was started.
+    started: f64,
 }
 
 /// One connection. Behind it is one worker of one Envoy, so that the order of
@@ -75,6 +81,11 @@ impl Member {
         Self::serve(listener, id.into())
     }
 
+    /// Starts a member of that id there.
+    pub async fn start_as(id: impl Into<String>, address: SocketAddr) -> Result<Self> {
+        Self::serve(TcpListener::bind(address).await?, id.into())
+    }
+
     /// Starts a member there, with its address as its id.
     pub(crate) async fn start_at(address: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(address).await?;
@@ -90,6 +101,7 @@ impl Member {
             connections: AtomicU64::new(0),
             arrivals: Arc::default(),
             epoch_went_back: AtomicBool::new(false),
+            started: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64(),
         });
         let serving = tokio::spawn(serve(listener, state.clone())).abort_handle();
         Ok(Self { state, serving })
@@ -212,6 +224,10 @@ async fn answer(
         return Ok(response.body(Body::default())?);
     }
     body.collect().await?;
+    if head.uri.path() == METRICS {
+        let metrics = format!("process_start_time_seconds {}\n", member.started);
+        return Ok(response.body(Full::from(metrics).boxed_unsync())?);
+    }
     if head.headers.contains_key(STAY_SILENT) {
         std::future::pending::<()>().await;
     }

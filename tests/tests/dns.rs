@@ -95,6 +95,9 @@ fn whatever_the_server_says_wrongly_the_last_good_roster_stays() {
         refused(&control_plane, "no such records (No Error)").await?;
         server.set_addresses(NAME, &parse(&["10.0.0.1", "224.0.0.1"])?, 1)?;
         refused(&control_plane, "address 224.0.0.1, where no member").await?;
+        // Most of them at once: it has to last for ten seconds.
+        server.set_addresses(NAME, &parse(&good[..1])?, 1)?;
+        refused(&control_plane, "2 of 3 members are gone at once").await?;
         server.fall_silent();
         refused(&control_plane, "timed out").await?;
         stale(&control_plane).await?;

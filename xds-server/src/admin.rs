@@ -13,6 +13,10 @@
 //! | `yorkies_build_info{version}` | 1: the version that runs |
 //! | `yorkies_epoch` | epoch of the assignment |
 //! | `yorkies_members` | members that serve |
+//! | `yorkies_members_listed{state}` | members in the registry: `serving`, `failing` (they serve, though their checks fail), `awaited` (no check has passed yet), `ejected`, `drained` (by order) |
+//! | `yorkies_health_checks_total{outcome}` | checks of members: `passed` or `failed` |
+//! | `yorkies_health_held_back` | **alarm** above 0: members that would be ejected, if not too many were |
+//! | `yorkies_health_ejections_total`, `yorkies_health_readmissions_total` | members that were ejected, and those that came back |
 //! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file` or `dns`, last gave a good answer: a few seconds at most while all is well |
 //! | `yorkies_rebalance_under_way` | 1 while a rebalance holds or drains |
 //! | `yorkies_rebalances_total{cause}` | rebalances that are over; one with several causes counts for each: `first`, `resumed`, `outdated`, `policy`, `settings`, `added`, `removed`, `readdressed`, `weight`, `restarted` |
@@ -57,6 +61,7 @@ use tracing::{error, info, warn};
 use crate::ads::Refusals;
 use crate::config::Config;
 use crate::fleet::{self, Fleet};
+use crate::health::{self, Health};
 use crate::rebalance::machine::{Pace, Settings};
 use crate::rebalance::{self, Board, Metrics};
 use crate::registry::{self, Sources};
@@ -66,6 +71,7 @@ mod answers;
 mod assignment;
 mod dump;
 mod guard;
+mod members;
 mod refusal;
 mod route;
 mod routes;
@@ -79,6 +85,7 @@ use refusal::Refusal;
 pub struct Admin {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
+    health: Arc<Health>,
     registry: Registry,
     guard: Guard,
     pace: Option<Pace>,
@@ -107,6 +114,7 @@ impl Admin {
     pub fn new(
         config: &Config,
         sources: &Arc<Sources>,
+        health: &Arc<Health>,
         fleet: &Arc<Fleet>,
         board: &Arc<Board>,
     ) -> (Arc<Self>, Registered) {
@@ -114,6 +122,7 @@ impl Admin {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The control plane that runs", build);
         registry::register(&mut registry, Arc::clone(sources));
+        health::register(&mut registry, Arc::clone(health));
         rebalance::register(&mut registry, Arc::clone(board));
         let registered = Registered {
             metrics: Metrics::register(&mut registry),
@@ -125,6 +134,7 @@ impl Admin {
         let this = Self {
             fleet: Arc::clone(fleet),
             board: Arc::clone(board),
+            health: Arc::clone(health),
             registry,
             guard: Guard(config.admin.token_file.clone()),
             pace: settings.pace,

@@ -12,7 +12,7 @@ mod owner;
 mod proxies;
 mod rebalances;
 
-pub use members::{AssignmentStatus, MemberStatus, Members};
+pub use members::{AssignmentStatus, MemberStatus, Members, Ordered};
 pub use owner::{Owner, OwnerError};
 pub use proxies::{
     NackStatus, Proxies, ProxyConfig, ProxyStatus, ResourceState, ResourceStatus, StreamConfig,
@@ -45,6 +45,10 @@ pub const PROXIES_PATH: &str = "/v1/proxies";
 /// Path of [`ProxyConfig`], by node id.
 pub const PROXY_CONFIG_PATH: &str = "/v1/proxies/{node}/config";
 
+/// Path of an [`Order`](crate::health::Order), which is posted there by its
+/// name; the answer is [`Ordered`].
+pub const ORDER_PATH: &str = "/v1/members/{id}/{order}";
+
 /// Everything that a person wants to see at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -60,7 +64,7 @@ pub struct Status {
     pub policy: Option<Policy>,
     /// Whether streams that moved may be ended.
     pub drain: Option<Drain>,
-    /// Who serves, by id.
+    /// Who serves, and who is listed and does not, by id.
     pub members: Vec<MemberStatus>,
     /// Proxies that are connected or report, by node id.
     pub proxies: Vec<ProxyStatus>,

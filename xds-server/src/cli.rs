@@ -8,6 +8,7 @@ use sharding::Resource;
 use crate::api::Owner;
 use crate::commands;
 use crate::config::Config;
+use crate::health::Order;
 
 mod log;
 mod server;
@@ -80,6 +81,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Order what becomes of a member of a running server.
+    Member {
+        /// `drain`: serve without it, for a maintenance; its streams end, and it stays known.
+        /// `undrain`: serve with it again. `readmit`: let it back that was ejected.
+        #[arg(value_enum)]
+        order: OrderArg,
+        /// Its id.
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
     /// Succeed once a running server serves a roster: a health check.
     Ready {
         #[command(flatten)]
@@ -114,6 +126,23 @@ enum ResourceArg {
     Document,
     Channel,
     Client,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OrderArg {
+    Drain,
+    Undrain,
+    Readmit,
+}
+
+impl From<OrderArg> for Order {
+    fn from(order: OrderArg) -> Self {
+        match order {
+            OrderArg::Drain => Self::Drain,
+            OrderArg::Undrain => Self::Undrain,
+            OrderArg::Readmit => Self::Readmit,
+        }
+    }
 }
 
 impl From<ResourceArg> for Resource {
@@ -165,6 +194,9 @@ impl Cli {
                 watch,
                 json,
             } => commands::status(&server.running()?, watch, json),
+            Command::Member { order, id, server } => {
+                commands::member(&server.running()?, order.into(), &id)
+            }
             Command::Ready { server } => commands::ready(&server.running()?),
             Command::DefaultProject(asked) => commands::default_project(&asked),
             Command::Bootstrap { config, asked } => commands::bootstrap(&config.load()?, asked),

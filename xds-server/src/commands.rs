@@ -1,5 +1,6 @@
 //! What each subcommand does.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -8,11 +9,12 @@ use anyhow::Context;
 use sharding::Assignment;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::Owner;
+use crate::api::{ORDER_PATH, Ordered, Owner};
 use crate::checks;
 use crate::client::RunningServer;
 use crate::config::{Config, Log, Registry};
 use crate::files::LookAgain;
+use crate::health::Order;
 use crate::registry;
 use crate::reload::reload;
 use crate::server;
@@ -76,6 +78,28 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     let (members, policy) = (members.join(" and "), config.policy);
     writeln!(io::stdout(), "valid: {members}, policy {policy}")?;
     Ok(())
+}
+
+/// Orders what becomes of a member.
+pub(crate) fn member(server: &RunningServer, order: Order, id: &str) -> anyhow::Result<()> {
+    let path = ORDER_PATH.replace("{order}", order.name());
+    let path = path.replace("{id}", &in_a_path(id));
+    let Ordered { .. } = server.post(&path, &())?;
+    Ok(())
+}
+
+/// Ids may have anything that can be seen.
+fn in_a_path(id: &str) -> String {
+    let mut path = String::new();
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    path
 }
 
 /// Whether a roster is served.

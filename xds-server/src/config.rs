@@ -20,6 +20,7 @@ mod cors;
 mod error;
 mod filter;
 mod grpc_clients;
+mod health;
 mod keys;
 mod listener;
 mod log;
@@ -33,6 +34,7 @@ pub use cors::Cors;
 pub use error::ConfigError;
 pub use filter::Filter;
 pub use grpc_clients::GrpcClients;
+pub use health::{Check, Damping, Health, Incarnation, Readmit};
 pub use listener::{Listener, Tls};
 pub use log::{Log, LogFormat};
 pub use rebalance::{Drain, Rebalance};
@@ -60,6 +62,10 @@ pub struct Config {
     /// least one is required. What both say is merged by id; of what they have
     /// differently, under one id or at one address, the file's counts.
     pub registry: Registry,
+    /// Whether members can serve, as the control plane and the proxies find it.
+    /// Left out, whoever is in the registry serves.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// Name of the Envoy cluster of the members, and of its EDS resource.
     /// Visible ASCII characters.
     #[serde(default = "default_cluster")]

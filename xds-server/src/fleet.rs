@@ -27,6 +27,7 @@ mod collector;
 mod kept;
 mod observer;
 mod proxy;
+mod sight;
 mod status;
 mod traffic;
 mod vms;
@@ -34,6 +35,7 @@ mod vms;
 pub use collector::register;
 pub use kept::Kept;
 use proxy::ProxyState;
+pub use sight::Sight;
 pub use status::StreamKept;
 use traffic::Traffic;
 pub use vms::{ReportRefused, SILENCE};
@@ -135,6 +137,12 @@ impl Fleet {
     #[must_use]
     pub fn open_by_member(&self, now: Instant) -> BTreeMap<String, u64> {
         self.lock().vms.open_by_member(now)
+    }
+
+    /// Which members requests do not reach, as the proxies see it.
+    #[must_use]
+    pub fn sight(&self, now: Instant) -> Sight {
+        Sight::of(self.lock().vms.live(now))
     }
 
     /// Sums for metrics.

@@ -1,8 +1,8 @@
 //! The control plane of Yorkies: feeds stock Envoy the members of a sharded
 //! document service, over xDS.
 //!
-//! Data runs one way: [`registry`] (who is there) to [`rebalance`] (who owns
-//! what, under which epoch) to [`resources`] (as Envoy wants it) to [`ads`]
+//! Data runs one way: [`registry`] (who is there) to [`health`] (who can serve)
+//! to [`rebalance`] (who owns what, under which epoch) to [`resources`] (as Envoy wants it) to [`ads`]
 //! (to every proxy). What proxies answer and [`reports`] of their filters come
 //! back into the [`fleet`], which [`rebalance`] waits for. [`admin`] shows it
 //! all. [`server`] is where they are wired.
@@ -20,6 +20,7 @@ mod commands;
 pub mod config;
 pub mod files;
 pub mod fleet;
+pub mod health;
 pub mod identity;
 mod metric;
 pub mod module;

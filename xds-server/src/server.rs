@@ -15,7 +15,7 @@ use crate::rebalance::Board;
 use crate::rebalance::driver::{Driver, Parts};
 use crate::systemd::{self, Notice};
 use crate::tls::Tls;
-use crate::{checks, registry, reports};
+use crate::{checks, health, registry, reports, state};
 
 /// Serves proxies until `shutdown` ends. Files that may change while it runs
 /// are read at once when `look_again` is asked to.
@@ -33,8 +33,17 @@ pub async fn run(
         .with_context(|| format!("xds.listen {}: cannot be listened on", config.xds.listen))?;
     let address = listener.local_addr()?;
     let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));
-    let (sources, rosters) = registry::start(&config.registry, &look_again);
-    let (admin, registered) = Admin::new(&config, &sources, &fleet, &board);
+    let (sources, listed) = registry::start(&config.registry, &look_again);
+    // That it cannot be read is told by the driver, which needs all of it.
+    let last = state::read(&config.state_file).ok().flatten();
+    let (health, serving) = health::start(
+        config.health.as_ref(),
+        &config.state_file,
+        last.and_then(|last| last.members).as_ref(),
+        listed,
+        Arc::clone(&fleet),
+    );
+    let (admin, registered) = Admin::new(&config, &sources, &health, &fleet, &board);
     let Registered {
         metrics,
         refusals,
@@ -64,7 +73,7 @@ pub async fn run(
         fleet: Arc::clone(&fleet),
         board,
         metrics,
-        rosters,
+        serving,
     });
     let snapshots = tokio::select! {
         snapshots = driver.start() => snapshots,

@@ -60,7 +60,9 @@ pub fn read(path: &Path) -> Result<Option<FilterConfig>, StateError> {
 /// # Errors
 /// When the folder or the disk refuses it; the old state is then still there.
 pub fn write(path: &Path, state: &FilterConfig) -> Result<(), StateError> {
-    replace(path, state).map_err(|reason| StateError::Io {
+    let replaced = state.to_json().map_err(io::Error::from);
+    let replaced = replaced.and_then(|text| replace(path, &text));
+    replaced.map_err(|reason| StateError::Io {
         path: path.to_owned(),
         reason,
     })
@@ -81,13 +83,17 @@ pub fn invalidate(path: &Path) -> Result<(), StateError> {
     }
 }
 
-fn replace(path: &Path, state: &FilterConfig) -> io::Result<()> {
+/// Gives the file at `path` that text, atomically and durably.
+///
+/// # Errors
+/// When the folder or the disk refuses it; the old file is then still there.
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(state.to_json()?.as_bytes())?;
+    file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;
     file.as_file().sync_all()?;
     file.persist(path)?;

@@ -9,6 +9,8 @@ use sharding::Assignment;
 
 use crate::rpc::Protocol;
 
+use super::reach::ANSWERED_WITHIN;
+
 /// An open request that was routed by its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenStream {
@@ -59,6 +61,13 @@ impl OpenStream {
     #[must_use]
     pub fn is_long(&self, now: Duration, grace: Duration) -> bool {
         self.is_stream || now.saturating_sub(self.opened) >= grace
+    }
+
+    /// Whether it is a unary call that waits for its answer for long.
+    #[must_use]
+    pub fn is_waiting(&self, now: Duration) -> bool {
+        let waits = !self.is_answered && !self.is_stream;
+        waits && now.saturating_sub(self.opened) >= ANSWERED_WITHIN
     }
 
     /// Compares where it is with who owns its key under `assignment`, the VM's

@@ -1,6 +1,6 @@
 //! One look at everything that is open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct Survey {
     pub right: u64,
     /// How many streams there are at each address.
     pub at: BTreeMap<SocketAddr, u64>,
+    /// Where unary calls of this assignment wait for long, as predicted.
+    pub silent: BTreeSet<SocketAddr>,
 }
 
 impl Survey {
@@ -43,6 +45,12 @@ impl Survey {
                 Place::Contradicts => seen.contradicting += 1,
                 Place::Right => seen.right += u64::from(stream.generation == generation),
                 Place::Misplaced | Place::Unknown => {}
+            }
+            if stream.generation == generation
+                && stream.is_waiting(now)
+                && let Some(owner) = assignment.owner_of_hash(stream.hash)
+            {
+                seen.silent.insert(owner.member.address);
             }
             let is_unplaced = is_long && stream.upstream == Upstream::Unknown;
             seen.unplaced += u64::from(is_unplaced && stream.generation != generation);

@@ -106,7 +106,7 @@ impl Scene {
 
     fn answer(&self, id: u32, stream: &mut Stream) {
         self.host.in_callback_of(id);
-        stream.response_headers(&self.vm, &self.host, false);
+        stream.response_headers(&self.vm, &self.host, 9, false);
     }
 
     /// A stream that is open on the owner of its key.

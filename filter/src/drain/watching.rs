@@ -4,6 +4,7 @@ use crate::host::{Host, HostError};
 use crate::metrics::{Counter, Metrics};
 
 use super::open::Place;
+use super::reach::{MOST_HEADERS, is_unreached};
 use super::survey::Survey;
 use super::upstream::{Went, went};
 use super::{Drain, Seen};
@@ -12,8 +13,8 @@ use super::{Drain, Seen};
 const MOST_ASKED: usize = 256;
 
 impl Drain {
-    /// The headers of the response came for the current request, of context
-    /// `id`. Streams are asked where they are, and a unary call now and then, as
+    /// The `count` headers of the response came for the current request, of
+    /// context `id`. Streams are asked where they are, and a unary call now and then, as
     /// a sample.
     ///
     /// # Errors
@@ -21,9 +22,13 @@ impl Drain {
     pub fn answered(
         &mut self,
         id: u32,
+        count: usize,
         host: &impl Host,
         metrics: &Metrics,
     ) -> Result<(), HostError> {
+        if count <= MOST_HEADERS || !self.reach.is_well() {
+            self.note_reach(id, host)?;
+        }
         let Some(stream) = self.open.answered(id) else {
             return Ok(());
         };
@@ -43,6 +48,26 @@ impl Drain {
             }
             Some(Place::Right) if is_current => self.believe(is_stream, true),
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes note of whether a request of this assignment reached its member.
+    fn note_reach(&mut self, id: u32, host: &impl Host) -> Result<(), HostError> {
+        let stream = self.open.get(id);
+        let Some(stream) = stream.filter(|stream| stream.generation == self.generation) else {
+            return Ok(());
+        };
+        let owner = self
+            .assignment()
+            .and_then(|(_, assignment)| assignment.owner_of_hash(stream.hash));
+        let Some(address) = owner.map(|owner| owner.member.address) else {
+            return Ok(());
+        };
+        if is_unreached(host)? {
+            self.reach.failed(address, self.now);
+        } else {
+            self.reach.answered(address);
         }
         Ok(())
     }
@@ -85,6 +110,7 @@ impl Drain {
         };
         let times = (self.now, self.grace());
         let survey = Survey::of(&self.open, assignment, self.generation, times);
+        self.reach.look(&survey.silent, self.now);
         let contradicts = survey.contradicting > 0;
         self.trust.all(survey.right, contradicts, self.now);
         match &self.release {

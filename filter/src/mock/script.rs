@@ -101,9 +101,9 @@ impl MockHost {
     }
 
     /// What that context knows; `None`: that of the callback.
-    pub(crate) fn property_of(&self, context: Option<u32>, path: &str, value: &str) {
+    pub(crate) fn property_of(&self, context: Option<u32>, path: &str, value: impl AsRef<[u8]>) {
         let mut properties = self.properties.borrow_mut();
-        properties.insert((context, path.to_owned()), value.as_bytes().to_vec());
+        properties.insert((context, path.to_owned()), value.as_ref().to_vec());
     }
 
     /// Takes the contexts that were reset since last asked.

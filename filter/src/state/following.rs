@@ -17,10 +17,10 @@ impl Vm {
         self.open_streams.set(drain.open_streams().streams());
     }
 
-    /// The headers of its response came.
-    pub(crate) fn answered(&self, id: u32, host: &impl Host) {
+    /// The `count` headers of its response came.
+    pub(crate) fn answered(&self, id: u32, host: &impl Host, count: usize) {
         let mut drain = self.drain.borrow_mut();
-        self.note(drain.answered(id, host, &self.metrics));
+        self.note(drain.answered(id, count, host, &self.metrics));
     }
 
     /// It is gone.

@@ -6,7 +6,9 @@ use std::time::Instant;
 use sharding::{FilterConfig, Roster};
 
 use super::Admin;
+use super::members::with_health;
 use crate::api::{MemberStatus, ProxyStatus, Status};
+use crate::health::MemberState;
 use crate::rebalance::Shown;
 
 impl Admin {
@@ -31,10 +33,12 @@ impl Admin {
             ..
         } = self.board.read();
         let now = Instant::now();
-        let members = match &current {
+        let assigned = match &current {
             Some(current) => self.members(current, now).await,
             None => Vec::new(),
         };
+        let open = self.fleet.open_by_member(now);
+        let members = with_health(assigned, self.health.shown().members, &open);
         let current = current.as_deref();
         let proxies = self.fleet.status(snapshot.as_ref(), now);
         Status {
@@ -68,6 +72,8 @@ impl Admin {
                 .as_ref()
                 .and_then(|shares| shares.get(&member.id).copied()),
             open: open.get(&member.id).copied().unwrap_or_default(),
+            state: MemberState::default(),
+            why: None,
         };
         members.iter().map(status).collect()
     }

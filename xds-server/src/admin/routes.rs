@@ -14,8 +14,8 @@ use sharding::Resource;
 use super::route::{Route, changing};
 use super::{Admin, Refusal};
 use crate::api::{
-    ASSIGNMENT_PATH, AssignmentStatus, MEMBERS_PATH, Members, OWNER_PATH, Owner, PLAN_PATH,
-    PROXIES_PATH, PROXY_CONFIG_PATH, Proxies, ProxyConfig, REBALANCES_PATH, Rebalances,
+    ASSIGNMENT_PATH, AssignmentStatus, MEMBERS_PATH, Members, ORDER_PATH, OWNER_PATH, Owner,
+    PLAN_PATH, PROXIES_PATH, PROXY_CONFIG_PATH, Proxies, ProxyConfig, REBALANCES_PATH, Rebalances,
     STATUS_PATH, Status,
 };
 use crate::rebalance::{Planned, Proposal};
@@ -40,7 +40,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get(PROXIES_PATH, proxies),
         Route::get(PROXY_CONFIG_PATH, proxy_config),
     ];
-    let commands = changing([]);
+    let commands = changing([Route::post(ORDER_PATH, super::members::order)]);
     questions.into_iter().chain(commands).collect()
 }
 

@@ -181,7 +181,11 @@ impl Session {
                 resources: wanted.cloned().collect(),
                 retry: false,
             };
-            self.types.owe_dependents(&due);
+            // One that was refused is new to the proxy if it takes it this time.
+            let again = all.resources.iter();
+            let again = again.filter(|resource| progress.has_refused(resource));
+            let new: Vec<Published> = again.cloned().chain(due).collect();
+            self.types.owe_dependents(&new);
             return vec![self.response(kind, snapshot, &all)];
         }
         for name in &gone {

@@ -121,7 +121,7 @@ where
                     Ok(None) => return None,
                     Err(error) => {
                         debug!(stream = %self.context.id, %error, "Stream broken");
-                        if error.code() == Code::OutOfRange {
+                        if error.code() == Code::ResourceExhausted {
                             self.context.peer.refuse_message(&error);
                         }
                         self.ended = true;

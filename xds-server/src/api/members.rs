@@ -6,18 +6,20 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use sharding::{Policy, Roster};
 
+use crate::health::{MemberState, Order};
 use crate::rebalance::machine::{Pace, Past};
 
-/// The members of the present assignment.
+/// The members of the present assignment, and those who are listed and do not
+/// serve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Members {
     /// Of the present assignment; absent until there was a roster.
     pub epoch: Option<u64>,
-    /// Who serves, by id.
+    /// By id.
     pub members: Vec<MemberStatus>,
 }
 
-/// A member of the present assignment.
+/// A member of the present assignment, or one that the registry lists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// Its stable name.
@@ -34,6 +36,21 @@ pub struct MemberStatus {
     pub share: Option<f64>,
     /// Open streams on it, by the last reports.
     pub open: u64,
+    /// What becomes of it.
+    #[serde(default)]
+    pub state: MemberState,
+    /// Why, unless it serves and all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// An order that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// Of whom.
+    pub id: String,
+    /// What.
+    pub order: Order,
 }
 
 /// What a plan is made from.

@@ -9,6 +9,7 @@ use crate::api::{
     NackStatus, ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, VmPhase,
 };
 use crate::client::{ClientError, RunningServer};
+use crate::health::MemberState;
 use crate::rebalance::machine::Stage;
 use crate::rebalance::{Behind, Change, Outcome, Record};
 
@@ -112,17 +113,35 @@ fn missing(behind: &[Behind]) -> String {
 }
 
 fn members(status: &Status) -> String {
+    // Where all is well it says nothing.
+    let has_states = status
+        .members
+        .iter()
+        .any(|member| member.state != MemberState::Serving);
     let rows = status.members.iter().take(MAX_ROWS).map(|member| {
-        vec![
+        let mut row = vec![
             member.id.clone(),
             member.address.to_string(),
             member.weight.to_string(),
             member.share.map_or_else(String::new, percent),
             member.open.to_string(),
-        ]
+        ];
+        if has_states {
+            let why = member.why.as_deref().map(|why| format!(": {}", plain(why)));
+            row.push(member.state.name().to_owned() + &why.unwrap_or_default());
+        }
+        row
     });
-    let header = ["MEMBER", "ADDRESS", "WEIGHT", "KEYS", "OPEN STREAMS"];
-    table(&header, &[2, 3, 4], rows.collect()) + &rest(status.members.len())
+    let header = [
+        "MEMBER",
+        "ADDRESS",
+        "WEIGHT",
+        "KEYS",
+        "OPEN STREAMS",
+        "STATE",
+    ];
+    let header = &header[..header.len() - usize::from(!has_states)];
+    table(header, &[2, 3, 4], rows.collect()) + &rest(status.members.len())
 }
 
 fn proxies(status: &Status) -> String {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Config, cors, grpc_clients, keys, listener, log, rebalance, registry, upstream, xds};
+use super::{
+    Config, cors, grpc_clients, health, keys, listener, log, rebalance, registry, upstream, xds,
+};
 use crate::bootstrap::XDS_CLUSTER;
 use crate::resources::UNROUTABLE;
 
@@ -20,6 +22,7 @@ pub(super) type Problem = (&'static str, String);
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
     xds::check(&config.xds)?;
     registry::check(&config.registry)?;
+    config.health.as_ref().map_or(Ok(()), health::check)?;
     check_cluster(&config.cluster)?;
     check_reports(config)?;
     in_range("body_timeout", config.body_timeout, &DURATIONS)?;

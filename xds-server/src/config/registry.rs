@@ -52,6 +52,11 @@ pub struct Dns {
     /// gives its answers 10 minutes and changes them at once.
     #[serde(default = "max_interval", with = "humantime_serde")]
     pub max_interval: Duration,
+    /// When more than half of the members are gone from one answer to the next,
+    /// two at least, they are kept until that has lasted so long: more likely
+    /// something is wrong. Up to an hour; `0s` takes every answer at once.
+    #[serde(default = "hold_loss", with = "humantime_serde")]
+    pub hold_loss: Duration,
     /// Name servers to ask instead of those of the system, `IP` or `IP:PORT`; the
     /// next is asked when the one before does not answer.
     #[serde(default, deserialize_with = "resolvers")]
@@ -77,6 +82,10 @@ fn min_interval() -> Duration {
 
 fn max_interval() -> Duration {
     Duration::from_secs(1)
+}
+
+fn hold_loss() -> Duration {
+    Duration::from_secs(10)
 }
 
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Name, D::Error> {
@@ -138,6 +147,8 @@ fn check_dns(dns: &Dns) -> Result<(), Problem> {
         (_, Some(0)) => "0 is not usable: expected 1 to 65535".to_owned(),
         _ => {
             in_range("registry.dns.min_interval", dns.min_interval, &INTERVALS)?;
+            let holds = Duration::ZERO..=*INTERVALS.end();
+            in_range("registry.dns.hold_loss", dns.hold_loss, &holds)?;
             let from_min = dns.min_interval..=*INTERVALS.end();
             return in_range("registry.dns.max_interval", dns.max_interval, &from_min);
         }

@@ -51,6 +51,7 @@ filter: {module: f, module_on_proxy: g}
 policy: ring_hash:1:2:murmur2
 key_rules: [{path: /a, resource: channel, keys: [{query: b}], no_key: {fixed: c}}]
 projects: [{name: n, public_key: p}]
+health: {check: {grpc: ''}, readmit: {after: 5s}, quorum: 3, incarnation: {}}
 drain: {rate: 1, max_window: 0}
 admin: {listen: none}
 ",
@@ -110,6 +111,37 @@ fn a_bad_setting_is_named_with_its_line_and_reason() {
         assert!(error.contains("line 3"), "{error}");
         assert!(error.contains(message), "{error}");
         assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_check_that_cannot_work_is_named() {
+    for (health, message) in [
+        (
+            "{check: {http: health}}",
+            "health.check: \"health\" is not usable: expected a path",
+        ),
+        (
+            "{check: tcp, fail_after: 1}",
+            "health.fail_after: 1 is not usable: expected 2 to 100",
+        ),
+        (
+            "{check: tcp, timeout: 3s}",
+            "health.timeout: 3s is not usable: expected 1ms to 2s",
+        ),
+        ("{check: tcp, quorum: 0}", "health.quorum: 0 is not usable"),
+        (
+            "{check: tcp, incarnation: {port: 0}}",
+            "health.incarnation.port: 0 is not usable",
+        ),
+        (
+            "{check: tcp, damping: {first: 10m}}",
+            "health.damping.first: 10m is not usable: expected 0s to 5m",
+        ),
+        ("{interval: 1s}", "missing field `check`"),
+    ] {
+        let error = parse(&format!("{LEAST}health: {health}\n")).unwrap_err();
+        assert!(error.contains(message), "{error}");
     }
 }
 

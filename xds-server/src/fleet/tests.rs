@@ -30,6 +30,7 @@ fn a_report_replaces_the_last_one_and_a_silent_vm_is_forgotten() {
         members: vec![MemberStreams {
             id: "m1".to_owned(),
             open: 5,
+            unreached: 0,
         }],
         ..report("a", 1)
     };
@@ -52,6 +53,34 @@ fn a_report_replaces_the_last_one_and_a_silent_vm_is_forgotten() {
     assert_eq!((view.vms.len(), view.drained), (1, 2));
     assert_eq!(view.vms[0].phase, Phase::Released);
     assert_eq!(fleet.totals(None, soon(now, 29_000)).vms, 0);
+}
+
+#[test]
+fn each_proxy_sees_once_which_members_are_not_reached_however_many_vms_it_has() {
+    let (fleet, now) = (Fleet::default(), Instant::now());
+    assert_eq!(fleet.sight(now), Sight::default());
+    for (node, vm, id, unreached) in [
+        ("a", 1, "m1", 3),
+        ("a", 2, "m1", 1),
+        ("b", 3, "m1", 1),
+        ("b", 4, "m2", 1),
+        ("c", 5, "m2", 0),
+    ] {
+        let members = vec![MemberStreams {
+            id: id.to_owned(),
+            open: 0,
+            unreached,
+        }];
+        let report = Report {
+            members,
+            ..report(node, vm)
+        };
+        fleet.report(report, now).unwrap();
+    }
+    let sight = fleet.sight(now);
+    let of = ["m1", "m2", "m3"].map(|id| sight.unreached(id));
+    assert_eq!((sight.proxies, of), (3, [2, 1, 0]));
+    assert_eq!(fleet.sight(soon(now, 15_000)).proxies, 0);
 }
 
 #[test]
@@ -119,7 +148,11 @@ fn texts_are_cut_and_numbers_by_member_are_limited() {
     let now = Instant::now();
     let members = |count: usize| -> Vec<MemberStreams> {
         let id = |n| format!("{n}{}", "é".repeat(200));
-        let member = |n| MemberStreams { id: id(n), open: 1 };
+        let member = |n| MemberStreams {
+            id: id(n),
+            open: 1,
+            unreached: 0,
+        };
         (0..count).map(member).collect()
     };
     let long = Report {

@@ -14,6 +14,7 @@ use super::metrics::Metrics;
 use super::store::{self, Disk, StateFile, Store};
 use crate::config::Config;
 use crate::fleet::Fleet;
+use crate::health::Serving;
 use crate::module::Module;
 use crate::resources;
 use crate::snapshot::Snapshot;
@@ -55,8 +56,8 @@ pub struct Parts {
     pub board: Arc<Board>,
     /// Where it counts.
     pub metrics: Metrics,
-    /// Rosters of the registry; `None` before the first one.
-    pub rosters: watch::Receiver<Option<Roster>>,
+    /// Who serves; `None` before the first roster.
+    pub serving: watch::Receiver<Option<Serving>>,
 }
 
 /// See the module.
@@ -70,6 +71,8 @@ pub struct Driver {
     unreachable: Unreachable,
     /// When it may look again for what proxies tell.
     rested: Instant,
+    /// Ejections that are heard of.
+    ejections: u64,
 }
 
 impl Driver {
@@ -98,6 +101,7 @@ impl Driver {
             planning: Planning::default(),
             unreachable: Unreachable::default(),
             rested: Instant::now(),
+            ejections: 0,
         }
     }
 
@@ -132,7 +136,7 @@ impl Driver {
             let is_active = matches!(self.machine.stage(), Stage::Holding | Stage::Draining);
             let deadline = self.machine.deadline();
             let event = tokio::select! {
-                changed = self.parts.rosters.changed() => match changed {
+                changed = self.parts.serving.changed() => match changed {
                     Ok(()) => self.new_roster(),
                     Err(_) => return,
                 },
@@ -148,20 +152,23 @@ impl Driver {
     }
 
     async fn roster(&mut self) -> Roster {
-        let rosters = &mut self.parts.rosters;
+        let serving = &mut self.parts.serving;
         loop {
-            if let Some(roster) = rosters.borrow_and_update().clone() {
-                return roster;
+            if let Some(serving) = serving.borrow_and_update().clone() {
+                self.ejections = serving.ejections;
+                return serving.roster;
             }
-            if rosters.changed().await.is_err() {
+            if serving.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
     }
 
     fn new_roster(&mut self) -> Option<Event> {
-        let roster = self.parts.rosters.borrow_and_update().clone()?;
-        let urgent = false;
+        let serving = self.parts.serving.borrow_and_update().clone()?;
+        let Serving { roster, ejections } = serving;
+        let urgent = ejections > self.ejections;
+        self.ejections = ejections;
         Some(Event::Roster { roster, urgent })
     }
 

@@ -105,6 +105,9 @@ impl Machine {
                 at_once = urgent || !self.has_roster;
                 self.has_roster = true;
                 self.notice(roster, now);
+                if let Some(pending) = self.pending.as_mut().filter(|_| urgent) {
+                    pending.is_urgent = true;
+                }
             }
             Event::Planned { epoch, plan } => {
                 let underway = self.underway.as_mut();

@@ -5,7 +5,7 @@
 //! again, so these members have no incarnation.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_resolver::net::NetError;
 use hickory_resolver::proto::op::ResponseCode;
@@ -19,12 +19,14 @@ use crate::config::Dns;
 
 mod found;
 mod look;
+mod loss;
 mod pace;
 mod servers;
 
 pub(super) use look::Lookups;
 
 use found::Found;
+use loss::Loss;
 use pace::Pace;
 
 /// Most records of an answer that are taken for members: an answer beyond that
@@ -96,6 +98,21 @@ pub enum DnsError {
         /// The target.
         target: String,
     },
+    /// Most members are gone, and were there a moment ago.
+    #[error(
+        "{name}: {gone} of {of} members are gone at once: they are kept until that has lasted for {}",
+        humantime::format_duration(*.hold)
+    )]
+    Loss {
+        /// The name that was looked up.
+        name: String,
+        /// How many are gone.
+        gone: usize,
+        /// How many there were.
+        of: usize,
+        /// How long it has to last.
+        hold: Duration,
+    },
     /// Members that cannot form a roster.
     #[error("{name}: {reason}")]
     Roster {
@@ -119,13 +136,18 @@ impl DnsError {
 /// Looks the name up for ever, when its TTL is over or [`Dns`] says so.
 pub(super) async fn watch(settings: Dns, feed: Feed) {
     let pace = Pace::from(&settings);
+    let name = settings.name.to_ascii();
+    let mut loss = Loss::new(settings.hold_loss);
     let mut lookups = Lookups::new(settings);
     let mut failures = 0;
     loop {
         let pause = match lookups.next().await {
             Ok(Found { roster, ttl }) => {
                 failures = 0;
-                feed.good(roster);
+                match loss.take(&name, &roster, Instant::now()) {
+                    Ok(()) => feed.good(roster),
+                    Err(problem) => feed.bad(&problem),
+                }
                 pace.after_answer(ttl)
             }
             Err(problem) => {

@@ -65,6 +65,8 @@ fn values(kind: &str) -> Result<&'static str> {
         "PathPattern" => "[path](#paths)",
         "FieldPath" => "[field](#fields-of-messages)",
         "Learn" => "`{ id: FIELD, key: FIELD }`",
+        "Check" => "[check](#checks)",
+        "Readmit" => "[rule](#readmission)",
         "NoKey" => "[answer](#without-a-key)",
         "Vec<String>" => "list of texts",
         "Vec<IdentityPattern>" => "list of texts",
@@ -80,6 +82,7 @@ fn values(kind: &str) -> Result<&'static str> {
 /// The same within a value.
 pub(crate) fn holds(kind: &str) -> Result<&'static str> {
     Ok(match kind {
+        "Duration" => "DURATION",
         "FieldPath" => "FIELD",
         "String" => "TEXT",
         kind => bail!("how does a person write a {kind}? say it here"),

@@ -24,8 +24,10 @@ const START: &str = "<!-- generated: ";
 const END: &str = "<!-- end of what is generated -->";
 
 /// What has to be in the document.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 12] = [
     "settings",
+    "enum Check",
+    "enum Readmit",
     "struct KeyRule",
     "struct Learn",
     "enum KeySource",

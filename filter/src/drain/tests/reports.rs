@@ -70,6 +70,7 @@ fn a_report_says_who_has_how_many_and_what_was_refused_and_ended() {
     let members = [MemberStreams {
         id: "b".to_owned(),
         open: 2,
+        unreached: 0,
     }];
     assert_eq!(report.members, members);
     assert_eq!((report.drained, report.refused, report.open), (3, 1, 2));
@@ -131,4 +132,88 @@ fn while_it_is_not_known_where_a_stream_is_nothing_is_settled() {
         scene.reports().last().map(|report| report.misplaced),
         Some(0)
     );
+}
+
+/// What `unreached` is reported by member, after a second.
+fn unreached(scene: &Scene) -> Vec<(String, u64)> {
+    scene.reports();
+    scene.tick(SECOND);
+    let last = scene.reports().pop().map(|report| report.members);
+    let members = last.into_iter().flatten();
+    let members = members.filter(|member| member.unreached > 0);
+    members
+        .map(|member| (member.id, member.unreached))
+        .collect()
+}
+
+impl Scene {
+    /// Envoy answers in place of the member, or the member itself.
+    fn answer_with(&self, id: u32, stream: &mut Stream, count: usize, flags: u64) {
+        self.host
+            .property_of(Some(id), "response.flags", flags.to_le_bytes());
+        self.host.in_callback_of(id);
+        stream.response_headers(&self.vm, &self.host, count, true);
+    }
+}
+
+#[test]
+fn requests_that_do_not_reach_a_member_are_told_until_it_answers() {
+    let scene = Scene::new("ab");
+    let keys: Vec<_> = (0..40)
+        .map(key)
+        .filter(|key| scene.owner(key) == 'b')
+        .collect();
+    for (id, flag) in [(10, 1 << 5), (11, 1 << 6), (12, 1 << 2)] {
+        let mut call = scene.send(id, PUSH, &keys[0]);
+        scene.answer_with(id, &mut call, 3, flag);
+    }
+    assert_eq!(unreached(&scene), [("b".to_owned(), 3)]);
+    // Of more headers, since it is looked closer at now.
+    let mut call = scene.send(13, PUSH, &keys[1]);
+    scene.answer_with(13, &mut call, 9, 0);
+    assert_eq!(unreached(&scene), []);
+    // A member's own refusal, and other faults of Envoy, say nothing of it.
+    for (id, flag) in [(14, 0), (15, 1 << 7), (16, 1 << 1)] {
+        let mut call = scene.send(id, PUSH, &keys[2]);
+        scene.answer_with(id, &mut call, 3, flag);
+    }
+    assert_eq!(unreached(&scene), []);
+}
+
+#[test]
+fn what_becomes_of_a_request_of_an_earlier_assignment_says_nothing() {
+    let scene = Scene::new("a");
+    let mut call = scene.send(10, PUSH, "p/d");
+    scene.assign(2, "b", AT_ONCE);
+    scene.answer_with(10, &mut call, 3, 1 << 5);
+    assert_eq!(unreached(&scene), []);
+}
+
+#[test]
+fn a_request_that_is_well_costs_no_call_of_the_host() {
+    let scene = Scene::new("a");
+    // Now and then one is asked where it is.
+    let mut first = scene.send(10, PUSH, "p/d");
+    scene.answer(10, &mut first);
+    let mut call = scene.send(11, PUSH, "p/d");
+    let before = scene.host.calls();
+    scene.answer(11, &mut call);
+    assert_eq!(scene.host.calls(), before);
+}
+
+#[test]
+fn calls_that_wait_for_an_answer_are_told_and_streams_are_not() {
+    let scene = Scene::new("a");
+    let _stream = scene.send(10, WATCH, "p/d");
+    for _ in 0..6 {
+        scene.tick(SECOND);
+    }
+    assert_eq!(unreached(&scene), []);
+    let mut call = scene.send(11, PUSH, "p/d");
+    for _ in 0..3 {
+        assert_eq!(unreached(&scene), []);
+    }
+    assert_eq!(unreached(&scene), [("a".to_owned(), 1)]);
+    scene.answer(11, &mut call);
+    assert_eq!(unreached(&scene), []);
 }

@@ -251,7 +251,7 @@ impl Router {
     fn answer(&self, stream: &mut Stream, content_type: &str, pieces: &[&[u8]]) {
         self.host
             .response(&[(":status", "200"), ("content-type", content_type)]);
-        stream.response_headers(&self.vm, &self.host, false);
+        stream.response_headers(&self.vm, &self.host, 9, false);
         for piece in pieces {
             self.host.response_piece(piece);
             stream.response_body(&self.vm, &self.host, piece.len(), false);

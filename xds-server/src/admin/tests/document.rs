@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
 
@@ -12,9 +12,12 @@ mod cases;
 
 use super::scene::{Reply, Scene};
 use crate::admin::routes::routes;
-use cases::{Case, FRESH, SERVED, UNREADABLE, get};
+use cases::{Case, FRESH, ORDERS, SERVED, UNREADABLE, get};
 
 type Operation = (String, String);
+
+const GUARDED: &str = "admin: {token_file: token}";
+const TOKEN: &str = "0123456789abcdef";
 
 /// The document, whose schemas refer to each other.
 struct Document(Value);
@@ -121,6 +124,7 @@ async fn ask(scene: &Scene, case: &Case) -> Reply {
         Some(message) => request
             .method(Method::POST)
             .header(CONTENT_TYPE, "application/json")
+            .header(AUTHORIZATION, format!("Bearer {TOKEN}"))
             .body(Body::from(message)),
     };
     let reply = scene.ask(request.unwrap()).await;
@@ -131,7 +135,8 @@ async fn ask(scene: &Scene, case: &Case) -> Reply {
 #[tokio::test]
 async fn every_status_that_is_described_was_got_with_a_body_of_its_schema() {
     let document = Document::read();
-    let (fresh, served) = (Scene::fresh(""), Scene::served("").await);
+    let (fresh, served) = (Scene::fresh(""), Scene::served(GUARDED).await);
+    std::fs::write(served.folder.path().join("token"), TOKEN).unwrap();
     let mut got = BTreeSet::new();
     let mut check = |case: &Case, reply: &Reply| {
         let method = if case.message.is_some() {
@@ -155,6 +160,9 @@ async fn every_status_that_is_described_was_got_with_a_body_of_its_schema() {
     // In the middle of a rebalance there is more to say.
     served.change(&[1, 2, 3]).await;
     for case in SERVED.iter().filter(|case| case.message.is_none()) {
+        check(case, &ask(&served, case).await);
+    }
+    for case in &ORDERS {
         check(case, &ask(&served, case).await);
     }
     let described = document

@@ -91,8 +91,10 @@ impl Scene {
         }
         let (fleet, board) = (Arc::<Fleet>::default(), Arc::<Board>::default());
         let (sources, _) = registry::start(&config.registry, &LookAgain::default());
-        let (admin, registered) = Admin::new(&config, &sources, &fleet, &board);
         let (rosters, receiver) = watch::channel(None);
+        let (health, serving) =
+            health::start(None, &config.state_file, None, receiver, Arc::clone(&fleet));
+        let (admin, registered) = Admin::new(&config, &sources, &health, &fleet, &board);
         let parts = Parts {
             config,
             module: Module {
@@ -101,7 +103,7 @@ impl Scene {
             fleet: Arc::clone(&fleet),
             board: Arc::clone(&board),
             metrics: registered.metrics,
-            rosters: receiver,
+            serving,
         };
         let scene = Self {
             admin,
@@ -152,6 +154,7 @@ impl Scene {
             members: vec![MemberStreams {
                 id: "m1".to_owned(),
                 open: 500,
+                unreached: 0,
             }],
             ..Report::default()
         };

@@ -275,8 +275,8 @@ async fn a_message_too_large_ends_its_stream_with_the_reason() {
     good.ask(&"x".repeat(500)).await.unwrap().unwrap();
     let mut large = Stream::open(channel).await.unwrap();
     let error = large.ask(&"x".repeat(1000)).await.unwrap_err();
-    assert_eq!(error.code(), Code::OutOfRange);
-    assert!(error.message().contains("1000 bytes"), "{error}");
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert!(error.message().contains("at most 1000"), "{error}");
     server.refused(Refusal::Message).await;
     server.snapshots.send_replace(snapshot(&[(CDS, "a", "a2")]));
     good.next().await.unwrap().expect("it was not disturbed");

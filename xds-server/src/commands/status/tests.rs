@@ -68,6 +68,8 @@ fn status() -> Status {
             incarnation: None,
             share: Some(0.5),
             open: 9,
+            state: MemberState::Serving,
+            why: None,
         }],
         proxies: vec![ProxyStatus {
             node: "edge\x1b[2J".to_owned(),

@@ -28,7 +28,7 @@ fn roster(ids: &[u16]) -> Roster {
 struct Scene {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
-    rosters: watch::Sender<Option<Roster>>,
+    rosters: watch::Sender<Option<Serving>>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     running: JoinHandle<()>,
     disk: Arc<dyn Disk>,
@@ -44,7 +44,7 @@ impl Scene {
         let text = format!("registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\n{settings}");
         let config: Config = serde_saphyr::from_str(&text).unwrap();
         let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));
-        let (rosters, receiver) = watch::channel(Some(roster(ids)));
+        let (rosters, receiver) = watch::channel(Some(roster(ids).into()));
         let parts = Parts {
             config,
             module: Module {
@@ -53,7 +53,7 @@ impl Scene {
             fleet: Arc::clone(&fleet),
             board: Arc::clone(&board),
             metrics: Metrics::register(&mut Registry::default()),
-            rosters: receiver,
+            serving: receiver,
         };
         let mut driver = Driver::restore_from(Arc::clone(&disk), parts);
         let snapshots = driver.start().await;
@@ -161,7 +161,7 @@ async fn a_change_is_held_for_its_proxy_and_released_when_it_has_it() {
     let first = scene.taken_over().await.current.unwrap().epoch;
     scene.report(0, 0);
 
-    scene.rosters.send_replace(Some(roster(&[1, 2, 3])));
+    scene.rosters.send_replace(Some(roster(&[1, 2, 3]).into()));
     let shown = scene
         .shown("holding", |shown| shown.stage == Stage::Holding)
         .await;
@@ -212,7 +212,7 @@ async fn a_restart_in_the_middle_goes_on_with_it() {
     let slow = "rebalance: {settle: 0, ack_wait: 1m}\n";
     let scene = Scene::start(&folder, slow, &[1]).await;
     scene.taken_over().await;
-    scene.rosters.send_replace(Some(roster(&[1, 2])));
+    scene.rosters.send_replace(Some(roster(&[1, 2]).into()));
     scene
         .shown("holding", |shown| {
             let current = shown.current.as_ref().unwrap();
@@ -249,7 +249,7 @@ async fn without_a_roster_the_last_good_one_is_served() {
         fleet: Arc::default(),
         board: Arc::clone(&board),
         metrics: Metrics::register(&mut Registry::default()),
-        rosters: receiver,
+        serving: receiver,
     });
     timeout(PATIENCE, driver.start()).await.unwrap();
     assert_eq!(board.read().current, shown.current);
@@ -289,7 +289,7 @@ async fn a_proxy_that_was_restarted_does_not_hold_up_a_rebalance() {
     scene
         .shown("stable", |shown| shown.stage == Stage::Stable)
         .await;
-    scene.rosters.send_replace(Some(roster(&[1, 2, 3])));
+    scene.rosters.send_replace(Some(roster(&[1, 2, 3]).into()));
     scene
         .shown("holding", |shown| shown.stage == Stage::Holding)
         .await;
@@ -327,7 +327,7 @@ async fn a_disk_that_hangs_holds_up_no_rebalance_and_a_restart_takes_no_epoch_tw
     let hanging = disk.hang();
     let mut given = vec![first.epoch];
     for ids in [&[1, 2, 3][..], &[2, 3], &[1, 3]] {
-        scene.rosters.send_replace(Some(roster(ids)));
+        scene.rosters.send_replace(Some(roster(ids).into()));
         let shown = scene
             .shown("holding", |shown| {
                 let current = shown.current.as_ref().unwrap();
@@ -378,7 +378,7 @@ async fn an_epoch_ahead_of_the_clock_is_handed_out_once_it_is_saved() {
     scene.saved().await;
     let before = scene.board.read().current;
     let hanging = disk.hang();
-    scene.rosters.send_replace(Some(roster(&[1, 2, 3])));
+    scene.rosters.send_replace(Some(roster(&[1, 2, 3]).into()));
     soon("being written", || {
         disk.begun().last() > before.as_ref().map(|before| &before.epoch)
     })

@@ -12,8 +12,8 @@ pub enum Event {
     Roster {
         /// The members.
         roster: Roster,
-        /// Whether it cannot wait: a member is lost. Only health checks can tell
-        /// that; as long as there are none, it is `false`.
+        /// Whether it cannot wait: a member was ejected. Its streams end all at
+        /// once.
         urgent: bool,
     },
     /// What was computed for [`Effect::Plan`].

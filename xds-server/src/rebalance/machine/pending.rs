@@ -15,6 +15,8 @@ pub(super) struct Pending {
     first: Instant,
     /// When the latest came.
     last: Instant,
+    /// Whether it cannot wait: a member is lost.
+    pub(super) is_urgent: bool,
 }
 
 impl Pending {
@@ -23,6 +25,7 @@ impl Pending {
             roster,
             first: now,
             last: now,
+            is_urgent: false,
         }
     }
 

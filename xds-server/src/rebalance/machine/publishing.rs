@@ -61,6 +61,9 @@ impl Machine {
             }
         }
         self.hold(config.epoch, changes, settled, now);
+        if let Some(underway) = &mut self.underway {
+            underway.is_urgent = pending.is_urgent;
+        }
         self.current = Some(config.clone());
         effects.extend([Effect::Publish(Box::new(config)), Effect::Plan]);
     }
@@ -79,7 +82,12 @@ impl Machine {
         let planned = underway.record.plan.map_or(0, |plan| plan.streams);
         // Those who route by the new assignment know better than the plan.
         let streams = view.misplaced().max(if covered { 0 } else { planned });
-        let window_ms = pace.window_ms(streams);
+        // Nobody serves the streams of a member that is lost.
+        let window_ms = if underway.is_urgent {
+            0
+        } else {
+            pace.window_ms(streams)
+        };
         self.may_be_first = false;
         underway.release(window_ms, self.settings.finish_wait, now);
         current.drain = Drain::Release { window_ms };

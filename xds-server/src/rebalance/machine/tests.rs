@@ -280,6 +280,22 @@ fn an_urgent_change_takes_over_at_once_in_every_stage() {
 }
 
 #[test]
+fn the_streams_of_a_member_that_is_lost_end_all_at_once_and_those_after_it_as_usual() {
+    let mut scene = Scene::stable();
+    scene.view.proxies = vec![proxy("a", true)];
+    let (epoch, _) = published(&scene.take(&[1], true), Some(&[1]));
+    scene.view.vms = vec![vm("a", epoch, Phase::Hold, 1000)];
+    let (_, drain) = published(&scene.look(), None);
+    assert_eq!(drain, Drain::Release { window_ms: 0 });
+    scene.view.vms = vec![vm("a", epoch, Phase::Released, 0)];
+    assert_eq!(finished(&scene.look()).outcome, Some(Outcome::Done));
+    let epoch = scene.hold(&[1, 2]);
+    scene.view.vms = vec![vm("a", epoch, Phase::Hold, 1000)];
+    let (_, drain) = published(&scene.look(), None);
+    assert_eq!(drain, Drain::Release { window_ms: 1000 });
+}
+
+#[test]
 fn a_restart_with_the_same_roster_sends_nothing() {
     let mut scene = Scene::stable();
     assert_eq!(scene.roster(&[1, 2]), []);

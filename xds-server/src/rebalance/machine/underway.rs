@@ -23,6 +23,8 @@ pub(super) struct Underway {
     /// What [`View::drained`] was then; known from the first look on.
     drained_before: Option<u64>,
     pub(super) draining: bool,
+    /// Whether it is for a member that is lost.
+    pub(super) is_urgent: bool,
     since: Instant,
     /// When its wait ends.
     pub(super) deadline: Instant,
@@ -56,6 +58,7 @@ impl Underway {
             seen: BTreeSet::new(),
             drained_before: None,
             draining: false,
+            is_urgent: false,
             since: now.instant,
             deadline,
         }

@@ -75,6 +75,24 @@ pub(super) const SERVED: [Case; 24] = [
     ),
 ];
 
+const fn order(uri: &'static str, status: u16) -> Case {
+    Case {
+        path: "/v1/members/{id}/{order}",
+        uri,
+        message: Some("{}"),
+        status,
+    }
+}
+
+/// While three members serve.
+pub(super) const ORDERS: [Case; 5] = [
+    order("/v1/members/m1/drain", 200),
+    order("/v1/members/m1/undrain", 200),
+    order("/v1/members/m1/readmit", 409),
+    order("/v1/members/m9/drain", 404),
+    order("/v1/members/m1/paint", 400),
+];
+
 pub(super) const UNREADABLE: Case = get("/v1/proxies/{node}/config", "/v1/proxies/%FF/config", 400);
 
 /// Before there was a roster.

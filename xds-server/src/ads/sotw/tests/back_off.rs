@@ -107,3 +107,18 @@ fn an_accepted_extension_is_the_same_bytes_for_all() {
         later.of(ECDS)["f"].any().as_ptr()
     );
 }
+
+#[test]
+fn a_cluster_that_is_sent_again_brings_its_endpoints_as_it_warms_if_it_is_accepted() {
+    let mut session = session();
+    let now = snapshot(&[(CDS, "a", "1"), (EDS, "a", "ea")]);
+    accepted(&mut session, CDS, &[], &now);
+    accepted(&mut session, EDS, &["a"], &now);
+    let now = snapshot(&[(CDS, "a", "2"), (EDS, "a", "ea")]);
+    let responses = session.on_snapshot(&now);
+    let both = [texts(CDS, &["2"]), texts(EDS, &["ea"])];
+    assert_eq!(told(&responses), both);
+    session.on_request(nack(&responses[0], &[], "1"), &now);
+    session.on_request(ack(&responses[1], &["a"]), &now);
+    assert_eq!(told(&session.on_back_off(CDS, &now)), both);
+}
