@@ -244,10 +244,12 @@ impl Drain {
                 .copied()
                 .unwrap_or_default();
             let unreached = self.reach.unreached(member.address);
-            (open > 0 || unreached > 0).then(|| MemberStreams {
+            let unanswered = self.reach.unanswered(member.address);
+            (open > 0 || unreached > 0 || unanswered > 0).then(|| MemberStreams {
                 id: member.id.clone(),
                 open,
                 unreached,
+                unanswered,
             })
         });
         Report {

@@ -11,7 +11,7 @@
 //!
 //! [`ProxyObserver`]: crate::ads::ProxyObserver
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -142,7 +142,13 @@ impl Fleet {
     /// Which members requests do not reach, as the proxies see it.
     #[must_use]
     pub fn sight(&self, now: Instant) -> Sight {
-        Sight::of(self.lock().vms.live(now))
+        let state = self.lock();
+        let connected: BTreeSet<&str> = state
+            .proxies
+            .values()
+            .map(|proxy| proxy.proxy.node.as_str())
+            .collect();
+        Sight::of(state.vms.live(now), |node| connected.contains(node))
     }
 
     /// Sums for metrics.

@@ -84,13 +84,16 @@ impl Reach {
             .retain(|_, row| now.saturating_sub(row.last) < MEMORY);
     }
 
-    /// Requests in a row that did not reach that member. Calls that wait count
-    /// from the second look on: until then another answer may have come.
+    /// Requests in a row that did not reach that member.
     pub(super) fn unreached(&self, address: SocketAddr) -> u64 {
+        self.0.get(&address).map_or(0, |row| row.failed)
+    }
+
+    /// Looks in a row at which calls waited for that member, from the second on:
+    /// until then another answer may have come.
+    pub(super) fn unanswered(&self, address: SocketAddr) -> u64 {
         let row = self.0.get(&address);
-        row.map_or(0, |row| {
-            row.failed.saturating_add(row.silent.saturating_sub(1))
-        })
+        row.map_or(0, |row| row.silent.saturating_sub(1))
     }
 }
 
@@ -141,14 +144,14 @@ mod tests {
         let mut reach = Reach::new();
         let silent = BTreeSet::from([address(1)]);
         reach.look(&silent, SECOND);
-        assert_eq!(reach.unreached(address(1)), 0);
+        assert_eq!(reach.unanswered(address(1)), 0);
         reach.answered(address(1));
         reach.look(&silent, SECOND * 2);
-        assert_eq!(reach.unreached(address(1)), 0);
+        assert_eq!(reach.unanswered(address(1)), 0);
         reach.look(&silent, SECOND * 3);
-        assert_eq!(reach.unreached(address(1)), 1);
+        assert_eq!(reach.unanswered(address(1)), 1);
         reach.look(&BTreeSet::new(), SECOND * 4);
-        assert_eq!(reach.unreached(address(1)), 0);
+        assert_eq!(reach.unanswered(address(1)), 0);
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn report(epoch: u64, open: u64) -> Report {
         members: vec![MemberStreams {
             id: "yorkie-0".to_owned(),
             open,
-            unreached: 0,
+            ..MemberStreams::default()
         }],
         ..Report::default()
     }

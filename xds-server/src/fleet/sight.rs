@@ -13,26 +13,34 @@ pub struct Sight {
     pub proxies: u32,
     /// By member, those of them through which requests do not reach it.
     pub unreached: BTreeMap<String, u32>,
+    /// By member, those, and those at which calls wait for it.
+    pub doubted: BTreeMap<String, u32>,
 }
 
 impl Sight {
-    pub(super) fn of<'a>(vms: impl Iterator<Item = (&'a Arc<str>, &'a Vm)>) -> Self {
+    /// Of proxies that are connected: whoever only reports may be anybody.
+    pub(super) fn of<'a>(
+        vms: impl Iterator<Item = (&'a Arc<str>, &'a Vm)>,
+        is_connected: impl Fn(&str) -> bool,
+    ) -> Self {
         let mut nodes = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        for (node, vm) in vms {
+        let (mut unreached, mut doubted) = (BTreeSet::new(), BTreeSet::new());
+        for (node, vm) in vms.filter(|(node, _)| is_connected(node)) {
             nodes.insert(node);
-            let members = vm.report.members.iter();
-            for member in members.filter(|member| member.unreached > 0) {
-                seen.insert((member.id.as_str(), node));
+            for member in &vm.report.members {
+                let seen = (member.id.as_str(), node);
+                if member.unreached > 0 {
+                    unreached.insert(seen);
+                }
+                if member.unreached > 0 || member.unanswered > 0 {
+                    doubted.insert(seen);
+                }
             }
-        }
-        let mut unreached: BTreeMap<String, u32> = BTreeMap::new();
-        for (id, _) in seen {
-            *unreached.entry(id.to_owned()).or_default() += 1;
         }
         Self {
             proxies: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
-            unreached,
+            unreached: by_member(&unreached),
+            doubted: by_member(&doubted),
         }
     }
 
@@ -41,4 +49,18 @@ impl Sight {
     pub fn unreached(&self, id: &str) -> u32 {
         self.unreached.get(id).copied().unwrap_or_default()
     }
+
+    /// The same, and those at which calls wait for it: it may just be slow.
+    #[must_use]
+    pub fn doubted(&self, id: &str) -> u32 {
+        self.doubted.get(id).copied().unwrap_or_default()
+    }
+}
+
+fn by_member(seen: &BTreeSet<(&str, &Arc<str>)>) -> BTreeMap<String, u32> {
+    let mut members = BTreeMap::new();
+    for (id, _) in seen {
+        *members.entry((*id).to_owned()).or_default() += 1;
+    }
+    members
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use sharding::{MemberStreams, Phase};
 
 use super::*;
-use crate::ads::support::{CDS, ECDS, EDS, LDS, snapshot};
+use crate::ads::support::{CDS, ECDS, EDS, LDS, proxy, snapshot};
 use crate::ads::{Proxy, ProxyObserver};
 
 fn report(node: &str, vm: u64) -> Report {
@@ -30,7 +30,7 @@ fn a_report_replaces_the_last_one_and_a_silent_vm_is_forgotten() {
         members: vec![MemberStreams {
             id: "m1".to_owned(),
             open: 5,
-            unreached: 0,
+            ..MemberStreams::default()
         }],
         ..report("a", 1)
     };
@@ -59,17 +59,22 @@ fn a_report_replaces_the_last_one_and_a_silent_vm_is_forgotten() {
 fn each_proxy_sees_once_which_members_are_not_reached_however_many_vms_it_has() {
     let (fleet, now) = (Fleet::default(), Instant::now());
     assert_eq!(fleet.sight(now), Sight::default());
-    for (node, vm, id, unreached) in [
-        ("a", 1, "m1", 3),
-        ("a", 2, "m1", 1),
-        ("b", 3, "m1", 1),
-        ("b", 4, "m2", 1),
-        ("c", 5, "m2", 0),
+    for (number, node) in ["a", "b", "c"].into_iter().enumerate() {
+        fleet.connected(StreamId(number as u64), &proxy(node));
+    }
+    for (node, vm, id, unreached, slow) in [
+        ("a", 1, "m1", 3, 0),
+        ("a", 2, "m1", 1, 0),
+        ("b", 3, "m1", 1, 1),
+        ("b", 4, "m2", 1, 0),
+        ("c", 5, "m2", 0, 2),
+        ("nobody", 6, "m3", 9, 9),
     ] {
         let members = vec![MemberStreams {
             id: id.to_owned(),
-            open: 0,
             unreached,
+            unanswered: slow,
+            ..MemberStreams::default()
         }];
         let report = Report {
             members,
@@ -79,7 +84,12 @@ fn each_proxy_sees_once_which_members_are_not_reached_however_many_vms_it_has() 
     }
     let sight = fleet.sight(now);
     let of = ["m1", "m2", "m3"].map(|id| sight.unreached(id));
-    assert_eq!((sight.proxies, of), (3, [2, 1, 0]));
+    assert_eq!(
+        (sight.proxies, of),
+        (3, [2, 1, 0]),
+        "who only reports is nobody"
+    );
+    assert_eq!(["m1", "m2", "m3"].map(|id| sight.doubted(id)), [2, 2, 0]);
     assert_eq!(fleet.sight(soon(now, 15_000)).proxies, 0);
 }
 
@@ -151,7 +161,7 @@ fn texts_are_cut_and_numbers_by_member_are_limited() {
         let member = |n| MemberStreams {
             id: id(n),
             open: 1,
-            unreached: 0,
+            ..MemberStreams::default()
         };
         (0..count).map(member).collect()
     };

@@ -14,7 +14,7 @@
 //! - A member of the last assignment serves from the start, until it fails: a
 //!   restart takes nobody out.
 //! - One that has another address now serves at its old one until it passes a
-//!   check at the new one.
+//!   check at the new one, or until too many fail for checks to be trusted.
 //! - Nobody is ejected while more fail than may be. Who has failed once counts
 //!   as failing in that, so that a failure of all at once, which the jitter of
 //!   the checks spreads over an interval, takes nobody out.
@@ -36,7 +36,7 @@ mod shown;
 mod ward;
 
 pub(super) use deciding::Happened;
-use ward::Ward;
+use ward::{Standing, Ward};
 
 /// Members that are remembered after they have left the registry.
 const MAX_GONE: usize = 4096;
@@ -75,7 +75,7 @@ impl Judge {
             rules,
             wards: BTreeMap::new(),
             last: members.map(|m| (m.id.clone(), m.clone())).collect(),
-            gone: kept.ejected,
+            gone: kept.gone,
             drained: kept.drained,
             sight: Sight::default(),
             held_back: BTreeSet::new(),
@@ -102,7 +102,7 @@ impl Judge {
             .collect();
         for id in left {
             if let Some(ward) = self.wards.remove(&id) {
-                self.remember(id, &ward);
+                self.remember(id, ward.gone());
             }
         }
         for member in roster.members() {
@@ -120,15 +120,17 @@ impl Judge {
             };
             self.wards.insert(member.id.clone(), ward);
         }
-        self.last.clear();
+        for (id, member) in std::mem::take(&mut self.last) {
+            self.remember(id, Some(Gone::from(member)));
+        }
     }
 
     /// Whoever comes back in the same incarnation may have stale caches.
-    fn remember(&mut self, id: String, ward: &Ward) {
+    fn remember(&mut self, id: String, gone: Option<Gone>) {
         if self.rules.is_none() {
             return;
         }
-        let Some(gone) = ward.gone() else { return };
+        let Some(gone) = gone else { return };
         if self.gone.len() >= MAX_GONE {
             self.gone.pop_first();
         }
@@ -160,8 +162,19 @@ impl Judge {
         now: Instant,
     ) -> bool {
         let ward = self.wards.get_mut(id);
-        let ward = ward.filter(|ward| ward.listed.address == address);
-        ward.is_some_and(|ward| ward.checked(result, now))
+        let Some(ward) = ward.filter(|ward| ward.listed.address == address) else {
+            return false;
+        };
+        let is_news = ward.checked(result, now);
+        if let (Standing::Awaited { .. }, 1, Some(why)) =
+            (&ward.standing, ward.failures, &ward.problem)
+        {
+            self.happened.push(Happened::NotYet {
+                id: id.to_owned(),
+                why: why.clone(),
+            });
+        }
+        is_news
     }
 
     /// What proxies see now. Returns whether that is news.
@@ -215,14 +228,10 @@ impl Judge {
     pub(super) fn kept(&self) -> Kept {
         let wards = self.wards.iter();
         let ejected = wards.filter_map(|(id, ward)| Some((id.clone(), ward.gone()?)));
-        let gone = self
-            .gone
-            .iter()
-            .map(|(id, gone)| (id.clone(), gone.clone()));
-        let ejected = ejected.chain(gone).filter(|(_, gone)| gone.is_ejected);
+        let ejected = ejected.filter(|(_, gone)| gone.is_ejected);
         Kept {
             drained: self.drained.clone(),
-            ejected: ejected.collect(),
+            gone: self.gone.clone().into_iter().chain(ejected).collect(),
         }
     }
 }

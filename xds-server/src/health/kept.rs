@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sharding::Member;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
@@ -29,8 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Kept {
     /// Members that serve no more, by order.
     pub(super) drained: BTreeSet<String>,
-    /// Members that were ejected, by id.
-    pub(super) ejected: BTreeMap<String, Gone>,
+    /// Members that were ejected, or have left the registry, by id.
+    pub(super) gone: BTreeMap<String, Gone>,
 }
 
 /// A member that was in the roster, when it left it.
@@ -46,6 +47,19 @@ pub(super) struct Gone {
     pub(super) ejections: u32,
     /// Whether it was ejected: else it left the registry.
     pub(super) is_ejected: bool,
+}
+
+impl From<Member> for Gone {
+    /// One that served, and is listed no more.
+    fn from(member: Member) -> Self {
+        Self {
+            incarnation: member.incarnation,
+            address: member.address,
+            why: String::new(),
+            ejections: 0,
+            is_ejected: false,
+        }
+    }
 }
 
 /// Where that is, for this state file.
@@ -150,7 +164,7 @@ mod tests {
         };
         Kept {
             drained: BTreeSet::from(["a".to_owned()]),
-            ejected: BTreeMap::from([("b".to_owned(), gone)]),
+            gone: BTreeMap::from([("b".to_owned(), gone)]),
         }
     }
 

@@ -252,6 +252,12 @@ impl Station {
 
 fn log(happened: &Happened) {
     match happened {
+        Happened::NotYet { id, why } => {
+            warn!(
+                member = id,
+                why, "Member does not serve yet: its check failed"
+            );
+        }
         Happened::Entered { id } => info!(member = id, "Member serves: its checks pass"),
         Happened::KeptOut { id } => {
             warn!(

@@ -114,11 +114,11 @@ impl Driver {
         let roster = match (found, last_roster) {
             (Ok(roster), _) => roster,
             (Err(_), Some(roster)) => {
-                warn!("Registry has no roster, serving the last good one");
+                warn!("Nobody is known to serve, the last good roster stays");
                 roster
             }
             (Err(_), None) => {
-                warn!("Registry has no roster, proxies wait for the first one");
+                warn!("Nobody is known to serve, proxies wait for the first roster");
                 self.roster().await
             }
         };

@@ -154,7 +154,7 @@ impl Scene {
             members: vec![MemberStreams {
                 id: "m1".to_owned(),
                 open: 500,
-                unreached: 0,
+                ..MemberStreams::default()
             }],
             ..Report::default()
         };

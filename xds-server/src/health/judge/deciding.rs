@@ -26,6 +26,8 @@ pub(in crate::health) struct Decision {
 /// For the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::health) enum Happened {
+    /// A member that does not serve yet fails its checks.
+    NotYet { id: String, why: String },
     /// A member has passed its first checks.
     Entered { id: String },
     /// A member that came back is treated as one that was ejected.
@@ -110,6 +112,10 @@ impl Judge {
         let dead: BTreeSet<String> = serving.filter(|id| dead.contains(*id)).cloned().collect();
         let allowed = self.allowed(rules);
         if self.out_or_failing() > allowed {
+            // The checks are not to be trusted, and who has moved waits for them.
+            for id in &dead {
+                self.wards.get_mut(id).map(Ward::follow_registry);
+            }
             self.hold_back(dead);
             return;
         }
@@ -131,16 +137,24 @@ impl Judge {
     fn dead(&self, rules: &Rules) -> BTreeSet<String> {
         let dead = self.wards.iter().filter(|(id, ward)| {
             let fails = ward.failures >= rules.fail_after;
-            let observers = self.observers(id, fails);
-            let is_general = self.sight.unreached(id) * 2 > self.sight.proxies;
-            observers >= self.quorum(rules) && (fails || is_general)
+            self.observers(id, fails) >= self.quorum(rules) && (fails || self.is_general(id))
         });
         dead.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Who finds that member dead: the checks, if they fail, and proxies.
+    /// Who finds that member dead: the checks, if they fail, and proxies. One that
+    /// is slow counts only where its checks fail too.
     pub(super) fn observers(&self, id: &str, fails: bool) -> u32 {
-        u32::from(fails) + self.sight.unreached(id)
+        if fails {
+            1 + self.sight.doubted(id)
+        } else {
+            self.sight.unreached(id)
+        }
+    }
+
+    /// Whether requests do not reach that member through most of the proxies.
+    fn is_general(&self, id: &str) -> bool {
+        self.sight.unreached(id) * 2 > self.sight.proxies
     }
 
     /// How many have to.
@@ -160,7 +174,7 @@ impl Judge {
     /// Members that are out, and those that may be about to.
     fn out_or_failing(&self) -> usize {
         let is_it = |(id, ward): &(&String, &Ward)| {
-            let fails = ward.failures > 0 || self.sight.unreached(id) > 0;
+            let fails = ward.failures > 0 || self.is_general(id);
             ward.is_ejected() || ward.serves().is_some() && fails
         };
         self.undrained().filter(is_it).count()

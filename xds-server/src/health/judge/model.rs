@@ -125,9 +125,14 @@ impl World {
             }
             Op::See(proxies, mask) => {
                 let ids = (0..MEMBERS).filter(|id| mask & (1 << id) != 0 && *proxies > 0);
+                // Through some of them or through all.
+                let seen: BTreeMap<_, _> = ids
+                    .map(|id| (name(id), 1 + u32::from(id) % proxies))
+                    .collect();
                 self.judge.seen(Sight {
                     proxies: *proxies,
-                    unreached: ids.map(|id| (name(id), 1)).collect(),
+                    unreached: seen.clone(),
+                    doubted: seen,
                 });
             }
             Op::Order(id, order) => drop(self.judge.order(&name(*id), *order)),

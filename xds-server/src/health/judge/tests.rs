@@ -92,12 +92,22 @@ impl Scene {
     }
 
     fn see(&mut self, proxies: u32, unreached: &[(&str, u32)]) {
-        let unreached = unreached
-            .iter()
-            .map(|(id, count)| ((*id).to_owned(), *count));
+        self.see_slow(proxies, unreached, &[]);
+    }
+
+    /// Beside those that requests do not reach, some that are slow.
+    fn see_slow(&mut self, proxies: u32, unreached: &[(&str, u32)], slow: &[(&str, u32)]) {
+        let by_id = |seen: &[(&str, u32)]| -> BTreeMap<String, u32> {
+            let seen = seen.iter();
+            seen.map(|(id, count)| ((*id).to_owned(), *count)).collect()
+        };
+        let unreached = by_id(unreached);
+        let mut doubted = unreached.clone();
+        doubted.extend(by_id(slow));
         self.judge.seen(Sight {
             proxies,
-            unreached: unreached.collect(),
+            unreached,
+            doubted,
         });
     }
 
@@ -214,6 +224,34 @@ fn proxies_alone_eject_a_member_if_most_of_them_do_not_reach_it() {
     scene.expect(&["a", "b", "c"]);
     scene.see(4, &[("b", 3)]);
     scene.expect(&["a", "c"]);
+}
+
+#[test]
+fn who_is_only_slow_is_ejected_when_the_checks_fail_too() {
+    let mut scene = Scene::new(rules(), &["a", "b", "c"]);
+    scene.see_slow(2, &[], &[("b", 2)]);
+    scene.expect(&["a", "b", "c"]);
+    scene.fail("b", 3);
+    scene.expect(&["a", "c"]);
+}
+
+#[test]
+fn one_proxy_of_several_that_reaches_nobody_holds_back_no_ejection() {
+    let mut scene = Scene::new(rules(), &["a", "b", "c"]);
+    scene.see(5, &[("a", 1), ("b", 1), ("c", 5)]);
+    scene.fail("c", 3);
+    scene.expect(&["a", "b"]);
+}
+
+#[test]
+fn whom_proxies_alone_ejected_waits_from_then_on_however_long_its_checks_have_passed() {
+    let mut scene = Scene::new(rules(), &["a", "b", "c"]);
+    scene.after(SECOND * 3600).pass("b", None);
+    scene.see(3, &[("b", 3)]);
+    scene.expect(&["a", "c"]);
+    scene.see(3, &[]);
+    scene.after(SECOND * 29).expect(&["a", "c"]);
+    scene.after(SECOND).expect(&["a", "b", "c"]);
 }
 
 #[test]
@@ -393,6 +431,65 @@ fn who_left_the_registry_and_comes_back_in_the_same_incarnation_stays_out() {
     scene.list(&["a", "b", "c"]);
     scene.pass("c", None);
     scene.expect(&["a", "b", "c"]);
+}
+
+#[test]
+fn who_left_before_a_restart_is_remembered_over_it() {
+    let mut scene = Scene::new(rules(), &["a", "b", "c"]);
+    scene.pass("b", Some("1"));
+    scene.list(&["a", "c"]);
+    let kept = scene.judge.kept();
+    let mut scene = Scene::restarted(rules(), &["a", "c"], &["a", "c"], kept);
+    scene.list(&["a", "b", "c"]);
+    scene.pass("b", Some("1"));
+    scene.expect(&["a", "c"]);
+    scene.pass("b", Some("2"));
+    scene.expect(&["a", "b", "c"]);
+}
+
+#[test]
+fn who_left_while_nobody_looked_is_remembered_too() {
+    let mut before = Vec::from(roster(&["a", "b", "c"]));
+    before[1].incarnation = Some("1".to_owned());
+    let last = Roster::new(before).unwrap();
+    let mut scene = Scene {
+        judge: Judge::new(Some(rules()), Some(&last), Kept::default()),
+        now: Instant::now(),
+    };
+    scene.list(&["a", "c"]);
+    scene.list(&["a", "b", "c"]);
+    scene.pass("b", Some("1"));
+    scene.expect(&["a", "c"]);
+}
+
+#[test]
+fn why_somebody_does_not_serve_yet_is_said_once() {
+    let mut scene = Scene::new(rules(), &["a", "b"]);
+    scene.list(&["a", "b", "c"]);
+    scene.check("c", Err("refused"));
+    let (id, why) = ("c".to_owned(), "refused".to_owned());
+    assert_eq!(scene.decide(), [Happened::NotYet { id, why }]);
+    scene.check("c", Err("refused"));
+    assert_eq!(scene.decide(), []);
+}
+
+#[test]
+fn when_all_have_moved_and_the_checks_fail_they_serve_where_they_are() {
+    let ids = ["a", "b", "c"];
+    let mut scene = Scene::new(rules(), &ids);
+    let mut moved = Vec::from(roster(&ids));
+    for member in &mut moved {
+        member.address = address(&member.id, 2);
+    }
+    let moved = Roster::new(moved).unwrap();
+    scene.judge.listed(&moved, scene.now);
+    for (round, expected) in [(1, roster(&ids)), (2, roster(&ids)), (3, moved)] {
+        for id in ids {
+            scene.check(id, Err("refused"));
+        }
+        let roster = scene.judge.decide(scene.now).roster;
+        assert_eq!(roster, Some(expected), "{round}");
+    }
 }
 
 #[test]

@@ -109,10 +109,8 @@ impl Ward {
             (self.problem, self.is_fresh) = (None, false);
         }
         self.listed = member.clone();
-        if let Standing::Serving { at } = &mut self.standing
-            && !has_checks
-        {
-            *at = member.address;
+        if !has_checks {
+            self.follow_registry();
         }
     }
 
@@ -130,9 +128,7 @@ impl Ward {
                     self.is_fresh = true;
                     self.scraped = incarnation;
                 }
-                if let Standing::Serving { at } = &mut self.standing {
-                    *at = self.listed.address;
-                }
+                self.follow_registry();
                 !was_well || self.incarnation() != before.as_ref()
             }
             Err(problem) => {
@@ -197,6 +193,8 @@ impl Ward {
     /// It leaves the roster.
     pub(super) fn eject(&mut self, why: String, memory: Duration, now: Instant) {
         self.flaps.one_more(memory, now);
+        // Checks that pass all the same tell nothing of before.
+        self.passing_since = self.passing_since.map(|_| now);
         self.standing = Standing::Ejected {
             then: self.as_gone(why, true),
             is_readmitted: false,
@@ -227,6 +225,13 @@ impl Ward {
         }
         self.return_to_service();
         true
+    }
+
+    /// If it serves, it does so where the registry has it.
+    pub(super) fn follow_registry(&mut self) {
+        if let Standing::Serving { at } = &mut self.standing {
+            *at = self.listed.address;
+        }
     }
 
     /// It serves again.

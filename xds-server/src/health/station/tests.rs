@@ -7,6 +7,8 @@ use tokio::time::timeout;
 use sharding::{Member, MemberStreams, Report};
 
 use super::*;
+use crate::ads::support::proxy;
+use crate::ads::{ProxyObserver, StreamId};
 use crate::health::{self, MemberState};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -84,11 +86,12 @@ async fn a_server_that_goes_away_is_ejected_and_one_that_is_drained_stays_known(
         node: "envoy".to_owned(),
         members: vec![MemberStreams {
             id: "m0".to_owned(),
-            open: 0,
             unreached,
+            ..MemberStreams::default()
         }],
         ..Report::default()
     };
+    fleet.connected(StreamId(1), &proxy("envoy"));
     fleet.report(report(0), Instant::now()).unwrap();
     let (health, mut serving) = health::start(
         Some(&settings),
