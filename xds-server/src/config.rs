@@ -51,8 +51,8 @@ pub struct Config {
     #[serde(default)]
     pub xds: Xds,
     /// File that keeps the last assignment over restarts. Written atomically;
-    /// its folder must exist. Beside it is kept who is drained or ejected: in
-    /// `state.health.json`, for `state.json`.
+    /// its folder must exist. Beside it is kept who is drained, was ejected or
+    /// has left the registry: in `state.health.json`, for `state.json`.
     #[serde(default = "default_state_file")]
     pub state_file: PathBuf,
     /// How keys are spread over the members: Maglev or ring hash, with its
