@@ -19,6 +19,8 @@ use crate::{
     Client, LogLine, MembersFile, Mode, Process, Protocol, Reply, Request, assignment, eventually,
 };
 
+mod sources;
+
 /// The events that tell where it listens.
 const XDS: &str = "xDS server listening";
 const ADMIN: &str = "Admin interface listening";

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `yorkies_epoch` | epoch of the assignment |
 //! | `yorkies_members` | members that serve |
-//! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file` or `dns`, last gave a good answer: a few seconds at most while all is well |
+//! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file`, `etcd` or `dns`, last gave a good answer: a few seconds at most while all is well |
 //! | `yorkies_rebalance_under_way` | 1 while a rebalance holds or drains |
 //! | `yorkies_rebalances_total{cause}` | rebalances that are over; one with several causes counts for each: `first`, `resumed`, `outdated`, `policy`, `settings`, `added`, `removed`, `readdressed`, `weight`, `restarted` |
 //! | `yorkies_rebalances_ended_total{outcome}` | the same by how they ended: `done`, `incomplete` (somebody did not say in time that no stream is misplaced), `superseded`, `held` (draining is off) |

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::config::Config;
+use crate::config::{Config, Etcd};
 use crate::module::Module;
 
 /// Checks all but the content of the members file, which may come and go while
@@ -33,6 +33,9 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
         if path.is_some_and(|path| same_file(state, path)) {
             bail!("state_file {}: is the {setting} too", state.display());
         }
+    }
+    for (setting, path) in config.registry.etcd.iter().flat_map(Etcd::files) {
+        fs::read(path).with_context(|| format!("{setting} {}: cannot be read", path.display()))?;
     }
     Ok(module)
 }

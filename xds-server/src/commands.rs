@@ -47,11 +47,14 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
 
 pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     checks::files(config)?;
-    let Registry { file, dns } = &config.registry;
+    let Registry { file, etcd, dns } = &config.registry;
     let mut members = Vec::new();
     if let Some(file) = file {
         let roster = registry::file::load(file)?;
         members.push(format!("{} members", roster.members().len()));
+    }
+    if let Some(etcd) = etcd {
+        members.push(format!("members in etcd under {} (not asked)", etcd.prefix));
     }
     if let Some(dns) = dns {
         members.push(format!("members of {} (not looked up)", dns.name));

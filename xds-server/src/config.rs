@@ -28,7 +28,7 @@ pub use error::ConfigError;
 pub use listener::{Listener, Tls};
 pub use places::{Filter, Xds};
 pub use rebalance::{Drain, Rebalance};
-pub use registry::{Dns, Record, Registry};
+pub use registry::{Dns, Etcd, EtcdTls, Record, Registry};
 pub use upstream::{Upstream, UpstreamProtocol};
 
 /// Everything that `serve` needs, checked. Paths are absolute or relative to
@@ -47,9 +47,9 @@ pub struct Config {
     /// sizes. Another policy moves most keys.
     #[serde(default)]
     pub policy: Policy,
-    /// Where members come from: a file, a name in the DNS, or both, of which at
-    /// least one is required. What both say is merged by id; of what they have
-    /// differently, under one id or at one address, the file's counts.
+    /// Where members come from: a file, etcd or a name in the DNS, one of them or
+    /// several. What they say is merged by id; of what they have differently,
+    /// under one id or at one address, that of the first in this order counts.
     pub registry: Registry,
     /// Name of the Envoy cluster of the members, and of its EDS resource.
     /// Visible ASCII characters.
@@ -131,7 +131,7 @@ impl Config {
         let mut config = Self::parse(&text, path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let files = [&mut config.state_file, &mut config.filter.module];
-        for file in files.into_iter().chain(&mut config.registry.file) {
+        for file in files.into_iter().chain(config.registry.paths()) {
             *file = folder.join(&*file);
         }
         let refused = |setting| {

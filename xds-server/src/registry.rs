@@ -18,16 +18,21 @@ use crate::config;
 
 mod collector;
 mod dns;
+mod entry;
+mod etcd;
 pub mod file;
 mod merge;
+mod pace;
 mod sources;
 
 pub use collector::register;
 pub use dns::DnsError;
+pub use etcd::{EtcdError, SessionError};
 pub use sources::Sources;
 
 /// The sources by name, in metrics and in the log.
 const FILE: &str = "file";
+const ETCD: &str = "etcd";
 const DNS: &str = "dns";
 
 /// Why there is no roster.
@@ -37,6 +42,9 @@ pub enum RegistryError {
     /// The members file is refused.
     #[error(transparent)]
     File(#[from] file::MembersFileError),
+    /// No server of etcd answered, or what is there is refused.
+    #[error(transparent)]
+    Etcd(#[from] EtcdError),
     /// The look-up failed, or what it found is refused.
     #[error(transparent)]
     Dns(#[from] DnsError),
@@ -49,12 +57,15 @@ pub enum RegistryError {
 /// say together: `None` until each of them has said something.
 #[must_use]
 pub fn start(settings: &config::Registry) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
-    let config::Registry { file, dns } = settings.clone();
+    let config::Registry { file, etcd, dns } = settings.clone();
     let (sender, rosters) = watch::channel(None);
     let sources = Arc::<Sources>::default();
     let mut tasks = JoinSet::new();
     if let Some(path) = file {
         tasks.spawn(file::watch(path, sources.open(FILE)));
+    }
+    if let Some(etcd) = etcd {
+        tasks.spawn(etcd::watch(etcd, sources.open(ETCD)));
     }
     if let Some(dns) = dns {
         tasks.spawn(dns::watch(dns, sources.open(DNS)));
@@ -75,10 +86,13 @@ pub fn start(settings: &config::Registry) -> (Arc<Sources>, watch::Receiver<Opti
 /// # Errors
 /// The first source that does not answer, or not well.
 pub async fn once(settings: &config::Registry) -> Result<Roster, RegistryError> {
-    let config::Registry { file, dns } = settings;
+    let config::Registry { file, etcd, dns } = settings;
     let mut rosters = Vec::new();
     if let Some(path) = file {
         rosters.push((FILE, file::load(path)?));
+    }
+    if let Some(etcd) = etcd {
+        rosters.push((ETCD, etcd::once(etcd).await?));
     }
     if let Some(dns) = dns {
         rosters.push((DNS, dns::Lookups::new(dns.clone()).next().await?.roster));

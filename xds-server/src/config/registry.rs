@@ -14,6 +14,10 @@ use super::check::{Problem, in_range};
 /// Port of name servers that are given without one.
 const DNS_PORT: u16 = 53;
 
+mod etcd;
+
+pub use etcd::{Etcd, EtcdTls};
+
 /// Sources of members, at least one. What several of them say is merged by id;
 /// of what they say differently, that of the first in this order counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +26,9 @@ pub struct Registry {
     /// A members file, watched.
     #[serde(default)]
     pub file: Option<PathBuf>,
+    /// Keys in etcd, watched: a member for each.
+    #[serde(default)]
+    pub etcd: Option<Etcd>,
     /// A name in the DNS behind which the members are, looked up again and
     /// again.
     #[serde(default)]
@@ -69,6 +76,14 @@ pub enum Record {
     Aaaa,
     /// Names with ports and weights.
     Srv,
+}
+
+impl Registry {
+    /// Every path in it.
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let of_etcd = self.etcd.iter_mut().flat_map(Etcd::paths);
+        self.file.iter_mut().chain(of_etcd)
+    }
 }
 
 fn min_interval() -> Duration {
@@ -119,11 +134,12 @@ fn resolvers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAdd
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 pub(super) fn check(registry: &Registry) -> Result<(), Problem> {
-    let Registry { file, dns } = registry;
-    if file.is_none() && dns.is_none() {
-        let reason = "has no source: expected file, dns or both";
+    let Registry { file, etcd, dns } = registry;
+    if file.is_none() && etcd.is_none() && dns.is_none() {
+        let reason = "has no source: expected file, etcd or dns, one or several";
         return Err(("registry", reason.to_owned()));
     }
+    etcd.as_ref().map_or(Ok(()), etcd::check)?;
     dns.as_ref().map_or(Ok(()), check_dns)
 }
 

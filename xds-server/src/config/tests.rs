@@ -41,7 +41,7 @@ fn a_window_of_0_needs_no_unit_and_the_admin_interface_can_be_off() {
 fn a_configuration_is_written_as_it_is_read() {
     for text in [
         LEAST,
-        "registry: {dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
+        "registry: {etcd: {endpoints: ['https://e:1'], prefix: p, tls: {ca: a, certificate: b, key: c}, user: u, password_file: d}, dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
 listener: {address: '[::]:8080', tls: {certificate_chain: a, private_key: b}, access_log: false}
 xds: {advertise: 'control-plane:18000'}
 filter: {module: f, module_on_proxy: g}
@@ -285,6 +285,13 @@ fn paths_are_relative_to_the_file() {
     let config = Config::load(&path).unwrap();
     let members = folder.path().join("members.yaml");
     assert_eq!(config.registry.file, Some(members));
+    let text = format!(
+        "{FILTER}registry: {{etcd: {{endpoints: ['https://e:1'], tls: {{ca: ca.pem}}, user: u, password_file: /secret}}}}\n"
+    );
+    fs::write(&path, text).unwrap();
+    let etcd = Config::load(&path).unwrap().registry.etcd.unwrap();
+    assert_eq!(etcd.tls.unwrap().ca, folder.path().join("ca.pem"));
+    assert_eq!(etcd.password_file, Some("/secret".into()));
     assert_eq!(config.state_file, folder.path().join("state.json"));
 }
 
@@ -325,8 +332,45 @@ fn members_come_from_a_file_or_a_name_or_both() {
 #[test]
 fn a_bad_source_of_members_is_named_with_its_reason() {
     for (registry, message) in [
-        ("{}", "registry: has no source: expected file, dns or both"),
-        ("{etcd: x}", "unknown field `etcd`"),
+        ("{}", "registry: has no source: expected file, etcd or dns"),
+        ("{consul: x}", "unknown field `consul`"),
+        ("{etcd: {}}", "missing field `endpoints`"),
+        (
+            "{etcd: {endpoints: []}}",
+            "registry.etcd.endpoints: is empty: expected at least one",
+        ),
+        (
+            "{etcd: {endpoints: ['etcd:2379']}}",
+            "\"etcd:2379\" is not usable: expected http://HOST:PORT, without tls",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1', 'https://e:1']}}",
+            "\"https://e:1\" is not usable: expected http://HOST:PORT, without tls",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1'], tls: {ca: c}}}",
+            "\"http://e:1\" is not usable: expected https://HOST:PORT, with tls",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1/v3']}}",
+            "\"http://e:1/v3\" is not usable",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e']}}",
+            "\"http://e\" is not usable",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1'], prefix: ''}}",
+            "registry.etcd.prefix: \"\" is not usable",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1'], user: u}}",
+            "registry.etcd.user: expected with password_file",
+        ),
+        (
+            "{etcd: {endpoints: ['https://e:1'], tls: {ca: c, certificate: d}}}",
+            "registry.etcd.tls.certificate: expected with key",
+        ),
         ("{dns: {port: 1}}", "missing field `name`"),
         ("{dns: {name: y, port: 1, ttl: 1s}}", "unknown field `ttl`"),
         (

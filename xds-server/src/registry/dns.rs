@@ -14,18 +14,17 @@ use sharding::RosterError;
 use thiserror::Error;
 use tokio::time::sleep;
 
+use super::pace::Pace;
 use super::sources::Feed;
 use crate::config::Dns;
 
 mod found;
 mod look;
-mod pace;
 mod servers;
 
 pub(super) use look::Lookups;
 
 use found::Found;
-use pace::Pace;
 
 /// Most records of an answer that are taken for members: an answer beyond that
 /// is about something else.
@@ -118,7 +117,10 @@ impl DnsError {
 
 /// Looks the name up for ever, when its TTL is over or [`Dns`] says so.
 pub(super) async fn watch(settings: Dns, feed: Feed) {
-    let pace = Pace::from(&settings);
+    let pace = Pace {
+        min: settings.min_interval,
+        max: settings.max_interval,
+    };
     let mut lookups = Lookups::new(settings);
     let mut failures = 0;
     loop {

@@ -68,7 +68,11 @@ fn a_bad_file_is_refused_with_its_line_and_reason() {
 
 fn start(path: &Path) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
     let file = Some(path.to_owned());
-    crate::registry::start(&config::Registry { file, dns: None })
+    crate::registry::start(&config::Registry {
+        file,
+        etcd: None,
+        dns: None,
+    })
 }
 
 async fn next(rosters: &mut watch::Receiver<Option<Roster>>) -> Vec<String> {
