@@ -36,6 +36,8 @@ pub struct Settings {
     pub listener: bool,
     /// Certificate chain and private key of that listener, as PEM files.
     pub tls: Option<[PathBuf; 2]>,
+    /// Where its admin interface is; at port 0, elsewhere after each start.
+    pub admin: SocketAddr,
     /// Where members come from, as it stands in the file.
     pub registry: String,
     /// Further settings, as they stand in the file.
@@ -49,6 +51,7 @@ impl Default for Settings {
             upstream: "h2c",
             listener: true,
             tls: None,
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             registry: "{ file: members.yaml }".to_owned(),
             more: "",
         }
@@ -126,7 +129,8 @@ impl ControlPlane {
         self.address
     }
 
-    /// Its admin interface, which has another address after each start.
+    /// Its admin interface; unless the settings say where it is, it has another
+    /// address after each start.
     #[must_use]
     pub fn admin_url(&self) -> String {
         format!("http://{}", self.admin)
@@ -256,6 +260,7 @@ impl ControlPlane {
             upstream,
             listener,
             tls,
+            admin,
             registry,
             more,
         } = &self.settings;
@@ -270,7 +275,7 @@ impl ControlPlane {
         };
         let text = format!(
             "xds: {{ listen: \"{}\" }}\n\
-             admin: {{ listen: \"127.0.0.1:0\" }}\n\
+             admin: {{ listen: \"{admin}\" }}\n\
              state_file: state.json\n\
              policy: {policy}\n\
              registry: {registry}\n\

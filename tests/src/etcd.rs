@@ -1,16 +1,15 @@
 //! A real etcd, as it comes from Debian.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use sharding::Member as Entry;
 use tokio::process::Command as AsyncCommand;
 
-use crate::Process;
+use crate::{Process, own_address};
 
 /// Where members are registered, as by default in the configuration.
 const PREFIX: &str = "/yorkies/members/";
@@ -18,9 +17,6 @@ const PREFIX: &str = "/yorkies/members/";
 /// Elections are quicker than by default, so that a lease can be as short as a
 /// second: etcd grants none shorter than one and a half elections.
 const PACE: [&str; 4] = ["--heartbeat-interval", "50", "--election-timeout", "500"];
-
-/// No two servers of one process share an address.
-static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// Certificates, as PEM files: of a server that asks its clients for theirs,
 /// and of such a client.
@@ -124,7 +120,7 @@ impl Etcd {
     /// not told.
     pub fn move_away(&mut self, index: usize) -> Result<SocketAddr> {
         let left = self.servers[index].clients;
-        self.servers[index].clients = free_address()?;
+        self.servers[index].clients = own_address()?;
         Ok(left)
     }
 
@@ -279,8 +275,8 @@ impl Server {
     fn new(number: usize) -> Result<Self> {
         Ok(Self {
             name: format!("etcd-{number}"),
-            clients: free_address()?,
-            peers: free_address()?,
+            clients: own_address()?,
+            peers: own_address()?,
             process: None,
         })
     }
@@ -292,13 +288,4 @@ impl Server {
             .line("serving", |line| is_ready(line).then_some(()))
             .await
     }
-}
-
-/// An address of the loopback that is this process's own, so that nobody else's
-/// connection takes the port while its server is down.
-fn free_address() -> Result<SocketAddr> {
-    let number = COUNT.fetch_add(1, Ordering::Relaxed) % 250 + 1;
-    let [.., high, low] = process::id().to_be_bytes();
-    let ip = Ipv4Addr::new(127, high % 250 + 1, low, number as u8);
-    Ok(TcpListener::bind((ip, 0))?.local_addr()?)
 }

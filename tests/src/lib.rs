@@ -11,6 +11,8 @@
     reason = "every error here has one meaning: the test has failed"
 )]
 
+mod address;
+mod agent;
 mod answer;
 mod artifacts;
 mod callers;
@@ -42,6 +44,8 @@ mod scratch;
 mod traffic;
 mod watchers;
 
+pub use address::own_address;
+pub use agent::{Agent, Registered};
 pub use answer::{Answer, document_id};
 pub use artifacts::{
     chromium_binary, crashing_filter_module, document_server_binary, envoy_binary, filter_module,

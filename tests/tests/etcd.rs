@@ -303,12 +303,12 @@ fn certificates(folder: &Path, ip: IpAddr) -> Result<EtcdTls> {
     params
         .distinguished_name
         .push(DnType::CommonName, "authority of the test");
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
     let issued = |name: &str| {
         let mut params = CertificateParams::new([ip.to_string()])?;
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &issuer)?;
+        let certificate = params.signed_by(&key, &authority)?;
         let certificate = write(&format!("{name}.pem"), certificate.pem())?;
         anyhow::Ok([
             certificate,
@@ -316,7 +316,7 @@ fn certificates(folder: &Path, ip: IpAddr) -> Result<EtcdTls> {
         ])
     };
     Ok(EtcdTls {
-        ca: write("ca.pem", issuer.pem())?,
+        ca: write("ca.pem", authority.pem())?,
         server: issued("etcd")?,
         client: issued("control-plane")?,
     })

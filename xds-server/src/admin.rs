@@ -1,5 +1,5 @@
 //! The admin interface: what the control plane knows, over HTTP on a port of
-//! its own. It changes nothing.
+//! its own. It changes nothing but the leases of members.
 //!
 //! | path | answer |
 //! |---|---|
@@ -7,13 +7,15 @@
 //! | `/readyz` | 200 once proxies are served: the xDS port listens and there was a roster; 503 before |
 //! | `/metrics` | metrics as below, in the text format of OpenMetrics |
 //! | `/api/status` | [`Status`](crate::api::Status) |
+//! | `/v1/leases` | [`LeaseStatus`](crate::api::LeaseStatus) of all; with `POST` [`AcquireLease`](crate::api::AcquireLease) |
+//! | `/v1/leases/renew`, `/v1/leases/release` | with `POST` [`HeldLease`](crate::api::HeldLease): 404 when there is no such lease, 409 when the token is stale |
 //! | `/api/assignment` | [`AssignmentStatus`](crate::api::AssignmentStatus); 503 before the first roster |
 //!
 //! | metric | |
 //! |---|---|
 //! | `yorkies_epoch` | epoch of the assignment |
 //! | `yorkies_members` | members that serve |
-//! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file`, `etcd` or `dns`, last gave a good answer: a few seconds at most while all is well |
+//! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file`, `leases`, `etcd` or `dns`, last gave a good answer: a few seconds at most while all is well |
 //! | `yorkies_rebalance_under_way` | 1 while a rebalance holds or drains |
 //! | `yorkies_rebalances_total{cause}` | rebalances that are over; one with several causes counts for each: `first`, `resumed`, `outdated`, `policy`, `settings`, `added`, `removed`, `readdressed`, `weight`, `restarted` |
 //! | `yorkies_rebalances_ended_total{outcome}` | the same by how they ended: `done`, `incomplete` (somebody did not say in time that no stream is misplaced), `superseded`, `held` (draining is off) |
@@ -48,9 +50,10 @@ use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::rebalance::machine::{Pace, Settings};
 use crate::rebalance::{self, Board, Metrics};
-use crate::registry::{self, Sources};
+use crate::registry::{self, Leases, Sources};
 
 mod answers;
+mod leases;
 mod routes;
 
 /// Share of all keys by member.
@@ -62,6 +65,7 @@ pub struct Admin {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
     registry: Registry,
+    leases: Option<Arc<Leases>>,
     pace: Option<Pace>,
     /// How long a rebalance holds at most.
     ack_wait_ms: u64,
@@ -88,6 +92,7 @@ impl Admin {
             fleet: Arc::clone(fleet),
             board: Arc::clone(board),
             registry,
+            leases: sources.leases(),
             pace: settings.pace,
             ack_wait_ms: settings.ack_wait_ms(),
             shares: Mutex::default(),

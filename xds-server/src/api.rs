@@ -10,6 +10,12 @@ use sharding::{Drain, Phase, Policy, Roster};
 use crate::rebalance::Record;
 use crate::rebalance::machine::{Pace, Past, Stage};
 
+mod leases;
+
+pub use leases::{
+    AcquireLease, AcquiredLease, HeldLease, LEASES_PATH, LeaseStatus, RELEASE_PATH, RENEW_PATH,
+};
+
 /// Path of [`Status`].
 pub const STATUS_PATH: &str = "/api/status";
 

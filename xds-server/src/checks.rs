@@ -29,6 +29,10 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
     for (setting, path) in [
         ("registry.file", config.registry.file.as_ref()),
         ("filter.module", Some(&config.filter.module)),
+        (
+            "registry.leases.file",
+            config.registry.leases.as_ref().map(|leases| &leases.file),
+        ),
     ] {
         if path.is_some_and(|path| same_file(state, path)) {
             bail!("state_file {}: is the {setting} too", state.display());

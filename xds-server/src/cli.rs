@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -93,6 +94,10 @@ enum Command {
     },
     /// Ask Yorkie for the public key of its default project.
     DefaultProject(commands::DefaultProject),
+    /// Register a member with a running control plane for as long as a command runs, or until SIGTERM or SIGINT.
+    ///
+    /// The command gets the signals, and its exit code is passed on.
+    Register(Box<commands::Register>),
     /// Print an Envoy bootstrap.
     Bootstrap {
         #[command(flatten)]
@@ -153,7 +158,7 @@ impl Cli {
     ///
     /// # Errors
     /// Whatever kept it from that, for a person to read.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve {
                 config,
@@ -186,6 +191,10 @@ impl Cli {
             Command::Status { admin, watch, json } => commands::status(&admin, watch, json),
             Command::Ready { admin } => commands::ready(&admin),
             Command::DefaultProject(asked) => commands::default_project(&asked),
+            Command::Register(asked) => {
+                start_log(LogFormat::Text, "info")?;
+                return commands::register(*asked);
+            }
             Command::Bootstrap {
                 config,
                 mode,
@@ -193,7 +202,8 @@ impl Cli {
                 xds,
                 admin,
             } => commands::bootstrap(&config.load()?, mode, node, xds, admin),
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

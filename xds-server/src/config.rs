@@ -28,7 +28,7 @@ pub use error::ConfigError;
 pub use listener::{Listener, Tls};
 pub use places::{Filter, Xds};
 pub use rebalance::{Drain, Rebalance};
-pub use registry::{Dns, Etcd, EtcdTls, Record, Registry};
+pub use registry::{Dns, Etcd, EtcdTls, Leases, Record, Registry};
 pub use upstream::{Upstream, UpstreamProtocol};
 
 /// Everything that `serve` needs, checked. Paths are absolute or relative to
@@ -47,8 +47,8 @@ pub struct Config {
     /// sizes. Another policy moves most keys.
     #[serde(default)]
     pub policy: Policy,
-    /// Where members come from: a file, etcd or a name in the DNS, one of them or
-    /// several. What they say is merged by id; of what they have differently,
+    /// Where members come from: a file, leases, etcd or a name in the DNS, one of
+    /// them or several. What they say is merged by id; of what they have differently,
     /// under one id or at one address, that of the first in this order counts.
     pub registry: Registry,
     /// Name of the Envoy cluster of the members, and of its EDS resource.

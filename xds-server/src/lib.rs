@@ -19,6 +19,7 @@ mod client;
 mod commands;
 pub mod config;
 pub mod fleet;
+pub mod lease;
 mod metric;
 pub mod module;
 pub mod rebalance;

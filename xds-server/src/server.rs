@@ -27,7 +27,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         .with_context(|| format!("xds.listen {}: cannot be listened on", config.xds.listen))?;
     let address = listener.local_addr()?;
     let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));
-    let (sources, rosters) = registry::start(&config.registry);
+    let (sources, rosters) = registry::start(&config.registry).context("registry.leases.file")?;
     let (admin, metrics) = Admin::new(&config, &sources, &fleet, &board);
     if let Some(address) = config.admin.listen {
         admin.start(address).await;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
-use super::Admin;
+use super::{Admin, leases};
 use crate::api::{ASSIGNMENT_PATH, STATUS_PATH};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,7 +23,14 @@ pub(super) fn routes(admin: Arc<Admin>) -> Router {
         .route("/metrics", get(metrics))
         .route(STATUS_PATH, get(status))
         .route(ASSIGNMENT_PATH, get(assignment))
+        .merge(leases::looking())
+        .merge(changing())
         .with_state(admin)
+}
+
+/// Everything that changes something.
+fn changing() -> Router<Arc<Admin>> {
+    leases::changing()
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {

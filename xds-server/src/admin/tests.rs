@@ -6,7 +6,7 @@ use super::*;
 fn admin() -> Arc<Admin> {
     let text = "registry: {file: m.yaml}\nfilter: {module: f.wasm}\n";
     let config: Config = serde_saphyr::from_str(text).unwrap();
-    let (sources, _) = registry::start(&config.registry);
+    let (sources, _) = registry::start(&config.registry).unwrap();
     Admin::new(&config, &sources, &Arc::default(), &Arc::default()).0
 }
 

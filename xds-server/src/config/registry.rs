@@ -15,8 +15,10 @@ use super::check::{Problem, in_range};
 const DNS_PORT: u16 = 53;
 
 mod etcd;
+mod leases;
 
 pub use etcd::{Etcd, EtcdTls};
+pub use leases::Leases;
 
 /// Sources of members, at least one. What several of them say is merged by id;
 /// of what they say differently, that of the first in this order counts.
@@ -26,6 +28,9 @@ pub struct Registry {
     /// A members file, watched.
     #[serde(default)]
     pub file: Option<PathBuf>,
+    /// Leases that members hold.
+    #[serde(default)]
+    pub leases: Option<Leases>,
     /// Keys in etcd, watched: a member for each.
     #[serde(default)]
     pub etcd: Option<Etcd>,
@@ -82,7 +87,8 @@ impl Registry {
     /// Every path in it.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let of_etcd = self.etcd.iter_mut().flat_map(Etcd::paths);
-        self.file.iter_mut().chain(of_etcd)
+        let of_leases = self.leases.iter_mut().map(|leases| &mut leases.file);
+        self.file.iter_mut().chain(of_leases).chain(of_etcd)
     }
 }
 
@@ -134,9 +140,14 @@ fn resolvers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAdd
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 pub(super) fn check(registry: &Registry) -> Result<(), Problem> {
-    let Registry { file, etcd, dns } = registry;
-    if file.is_none() && etcd.is_none() && dns.is_none() {
-        let reason = "has no source: expected file, etcd or dns, one or several";
+    let Registry {
+        file,
+        leases,
+        etcd,
+        dns,
+    } = registry;
+    if file.is_none() && leases.is_none() && etcd.is_none() && dns.is_none() {
+        let reason = "has no source: expected file, leases, etcd or dns, one or several";
         return Err(("registry", reason.to_owned()));
     }
     etcd.as_ref().map_or(Ok(()), etcd::check)?;

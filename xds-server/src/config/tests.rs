@@ -41,7 +41,7 @@ fn a_window_of_0_needs_no_unit_and_the_admin_interface_can_be_off() {
 fn a_configuration_is_written_as_it_is_read() {
     for text in [
         LEAST,
-        "registry: {etcd: {endpoints: ['https://e:1'], prefix: p, tls: {ca: a, certificate: b, key: c}, user: u, password_file: d}, dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
+        "registry: {leases: {file: l}, etcd: {endpoints: ['https://e:1'], prefix: p, tls: {ca: a, certificate: b, key: c}, user: u, password_file: d}, dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
 listener: {address: '[::]:8080', tls: {certificate_chain: a, private_key: b}, access_log: false}
 xds: {advertise: 'control-plane:18000'}
 filter: {module: f, module_on_proxy: g}
@@ -332,8 +332,12 @@ fn members_come_from_a_file_or_a_name_or_both() {
 #[test]
 fn a_bad_source_of_members_is_named_with_its_reason() {
     for (registry, message) in [
-        ("{}", "registry: has no source: expected file, etcd or dns"),
+        (
+            "{}",
+            "registry: has no source: expected file, leases, etcd or dns",
+        ),
         ("{consul: x}", "unknown field `consul`"),
+        ("{leases: {folder: x}}", "unknown field `folder`"),
         ("{etcd: {}}", "missing field `endpoints`"),
         (
             "{etcd: {endpoints: []}}",

@@ -14,11 +14,12 @@ use crate::source::{Field, Source};
 /// Configurations that leave out as much as they can, in different ways: what
 /// a setting is when it is left out is in the first that leaves it out, but
 /// not the section that it is in.
-const LEAST: [&str; 4] = [
+const LEAST: [&str; 5] = [
     "registry: { file: m }\nfilter: { module: f }\nlistener: { address: '0.0.0.0:80' }\n",
     "registry: { dns: { name: yorkie, port: 80 } }\nfilter: { module: f }\n",
     "registry: { dns: { name: yorkie, record: srv } }\nfilter: { module: f }\n",
     "registry: { etcd: { endpoints: ['https://e:2379'], tls: { ca: c } } }\nfilter: { module: f }\n",
+    "registry: { leases: {} }\nfilter: { module: f }\n",
 ];
 
 /// Every setting: a table for those at the top, and one for each section.

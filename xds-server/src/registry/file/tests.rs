@@ -70,9 +70,11 @@ fn start(path: &Path) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
     let file = Some(path.to_owned());
     crate::registry::start(&config::Registry {
         file,
+        leases: None,
         etcd: None,
         dns: None,
     })
+    .unwrap()
 }
 
 async fn next(rosters: &mut watch::Receiver<Option<Roster>>) -> Vec<String> {
