@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use sharding::Member as Entry;
 use tokio::process::Command as AsyncCommand;
 
-use crate::{Process, own_address};
+use crate::{Process, eventually, own_address};
 
 /// Where members are registered, as by default in the configuration.
 const PREFIX: &str = "/yorkies/members/";
@@ -173,7 +173,7 @@ impl Etcd {
         let mut command = vec!["put", &key, value];
         let lease = lease.map(|lease| format!("--lease={lease}"));
         command.extend(lease.as_deref());
-        self.ctl(&command).await.map(drop)
+        self.change(&command).await
     }
 
     /// Removes that key under the prefix; all of them with an empty one.
@@ -184,7 +184,13 @@ impl Etcd {
             "--prefix=false"
         };
         let key = format!("{PREFIX}{key}");
-        self.ctl(&["del", &key, all]).await.map(drop)
+        self.change(&["del", &key, all]).await
+    }
+
+    /// Without a leader, as when one was just lost, etcd takes nothing.
+    async fn change(&self, command: &[&str]) -> Result<()> {
+        let change = eventually("taken by etcd", async || self.ctl(command).await);
+        change.await.map(drop)
     }
 
     /// A lease of that many seconds, which nobody keeps.

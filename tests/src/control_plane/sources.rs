@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::ControlPlane;
 use crate::{LogLine, eventually};
 
 impl ControlPlane {
-    /// The epoch of its assignment, 0 without one.
+    /// The epoch of its assignment, once it has one.
     pub async fn epoch(&self) -> Result<u64> {
-        let status = self.status().await?;
-        Ok(status["epoch"].as_u64().unwrap_or_default())
+        eventually("with an epoch", async || {
+            let status = self.status().await?;
+            status["epoch"].as_u64().context("no epoch")
+        })
+        .await
     }
 
     /// Waits until these members serve, as `id=address*weight`, and nothing else
