@@ -331,50 +331,13 @@ fn members_come_from_a_file_or_a_name_or_both() {
 
 #[test]
 fn a_bad_source_of_members_is_named_with_its_reason() {
-    for (registry, message) in [
+    expect_bad(&[
         (
             "{}",
             "registry: has no source: expected file, leases, etcd or dns",
         ),
         ("{consul: x}", "unknown field `consul`"),
         ("{leases: {folder: x}}", "unknown field `folder`"),
-        ("{etcd: {}}", "missing field `endpoints`"),
-        (
-            "{etcd: {endpoints: []}}",
-            "registry.etcd.endpoints: is empty: expected at least one",
-        ),
-        (
-            "{etcd: {endpoints: ['etcd:2379']}}",
-            "\"etcd:2379\" is not usable: expected http://HOST:PORT, without tls",
-        ),
-        (
-            "{etcd: {endpoints: ['http://e:1', 'https://e:1']}}",
-            "\"https://e:1\" is not usable: expected http://HOST:PORT, without tls",
-        ),
-        (
-            "{etcd: {endpoints: ['http://e:1'], tls: {ca: c}}}",
-            "\"http://e:1\" is not usable: expected https://HOST:PORT, with tls",
-        ),
-        (
-            "{etcd: {endpoints: ['http://e:1/v3']}}",
-            "\"http://e:1/v3\" is not usable",
-        ),
-        (
-            "{etcd: {endpoints: ['http://e']}}",
-            "\"http://e\" is not usable",
-        ),
-        (
-            "{etcd: {endpoints: ['http://e:1'], prefix: ''}}",
-            "registry.etcd.prefix: \"\" is not usable",
-        ),
-        (
-            "{etcd: {endpoints: ['http://e:1'], user: u}}",
-            "registry.etcd.user: expected with password_file",
-        ),
-        (
-            "{etcd: {endpoints: ['https://e:1'], tls: {ca: c, certificate: d}}}",
-            "registry.etcd.tls.certificate: expected with key",
-        ),
         ("{dns: {port: 1}}", "missing field `name`"),
         ("{dns: {name: y, port: 1, ttl: 1s}}", "unknown field `ttl`"),
         (
@@ -431,7 +394,55 @@ fn a_bad_source_of_members_is_named_with_its_reason() {
             "{dns: {name: y, port: 1, resolvers: ['10.0.0.1:0']}}",
             "name server \"10.0.0.1:0\" is not usable",
         ),
-    ] {
+    ]);
+}
+
+#[test]
+fn a_bad_etcd_is_named_with_its_reason() {
+    expect_bad(&[
+        ("{etcd: {}}", "missing field `endpoints`"),
+        (
+            "{etcd: {endpoints: []}}",
+            "registry.etcd.endpoints: is empty: expected at least one",
+        ),
+        (
+            "{etcd: {endpoints: ['etcd:2379']}}",
+            "\"etcd:2379\" is not usable: expected http://HOST:PORT, without tls",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1', 'https://e:1']}}",
+            "\"https://e:1\" is not usable: expected http://HOST:PORT, without tls",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1'], tls: {ca: c}}}",
+            "\"http://e:1\" is not usable: expected https://HOST:PORT, with tls",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1/v3']}}",
+            "\"http://e:1/v3\" is not usable",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e']}}",
+            "\"http://e\" is not usable",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1'], prefix: ''}}",
+            "registry.etcd.prefix: \"\" is not usable",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1'], user: u}}",
+            "registry.etcd.user: expected with password_file",
+        ),
+        (
+            "{etcd: {endpoints: ['https://e:1'], tls: {ca: c, certificate: d}}}",
+            "registry.etcd.tls.certificate: expected with key",
+        ),
+    ]);
+}
+
+/// Each registry is refused, with that in its message.
+fn expect_bad(all: &[(&str, &str)]) {
+    for (registry, message) in all {
         let error = parse(&format!("{FILTER}registry: {registry}\n")).unwrap_err();
         assert!(error.contains(message), "{registry}: {error}");
         assert!(!error.contains('\n'), "{error}");

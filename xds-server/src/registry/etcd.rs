@@ -8,7 +8,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use sharding::{Roster, RosterError};
+use sharding::{MAX_MEMBERS, Roster, RosterError};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -27,9 +27,6 @@ pub use session::SessionError;
 use history::History;
 use rows::{Found, Refused, Rows, missing, shown};
 use session::Session;
-
-/// Most keys that are read: one more than a roster can have.
-const MAX_ROWS: i64 = sharding::MAX_MEMBERS as i64 + 1;
 
 /// Between attempts to reach any server.
 const PACE: Pace = Pace {
@@ -61,7 +58,7 @@ pub enum EtcdError {
         refused: usize,
     },
     /// More keys than there can be members.
-    #[error("{prefix}: more than {} keys", sharding::MAX_MEMBERS)]
+    #[error("{prefix}: more than {MAX_MEMBERS} keys")]
     TooMany {
         /// What the keys begin with.
         prefix: String,
@@ -114,7 +111,7 @@ pub(super) async fn once(settings: &Etcd) -> Result<Roster, EtcdError> {
             Err(problem) => last = Some(problem),
         }
     }
-    Err(last.map_or_else(|| view.empty(0), |problem| problem))
+    Err(last.unwrap_or_else(|| view.empty(0)))
 }
 
 /// What is known of etcd, over all connections.
@@ -163,7 +160,7 @@ impl View {
     async fn open(&mut self, settings: &Etcd, endpoint: &str) -> Result<(Session, i64), EtcdError> {
         let at = |reason| at(endpoint, reason);
         let mut session = Session::open(settings, endpoint).await.map_err(at)?;
-        let read = session.range(self.rows.prefix(), MAX_ROWS).await;
+        let read = session.range(self.rows.prefix(), MAX_MEMBERS).await;
         let read = read.map_err(at)?;
         if read.more {
             let prefix = shown(self.rows.prefix());

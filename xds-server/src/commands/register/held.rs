@@ -173,7 +173,7 @@ impl Held {
         let message = serde_json::to_value(message).unwrap_or(Value::Null);
         let (server, file) = (self.asked.server.clone(), self.asked.token_file.clone());
         off_the_loop(move || {
-            let token = file.map(|path| read(path)).transpose()?;
+            let token = file.map(read).transpose()?;
             Ok(server.post(path, token.as_deref(), &message)?)
         })
         .await

@@ -8,7 +8,7 @@ use super::protocol::Header;
 
 /// How long members may take to register again with an etcd that has lost its
 /// data: several times a usual lease, after which they notice at the latest.
-const RETURNING: Duration = Duration::from_secs(60);
+const RETURNING: Duration = Duration::from_mins(1);
 
 /// The last that was seen of etcd's history.
 ///

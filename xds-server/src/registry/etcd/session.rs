@@ -133,12 +133,12 @@ impl Session {
     pub(super) async fn range(
         &mut self,
         prefix: &[u8],
-        limit: i64,
+        limit: usize,
     ) -> Result<RangeResponse, SessionError> {
         let question = RangeRequest {
             key: prefix.to_vec(),
             range_end: end_of(prefix),
-            limit,
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
         };
         self.ask(RANGE, question).await
     }
