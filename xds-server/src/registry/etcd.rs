@@ -20,6 +20,7 @@ use crate::config::Etcd;
 mod history;
 mod protocol;
 mod rows;
+mod secrets;
 mod session;
 
 pub use session::SessionError;

@@ -1,7 +1,6 @@
 //! A connection to one server of etcd.
 
 use std::error::Error;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -23,7 +22,8 @@ use super::protocol::{
     RangeResponse, WATCH, WatchAsked, WatchCreate, WatchProgress, WatchRequest, WatchResponse,
     end_of,
 };
-use crate::config::{Etcd, EtcdTls};
+use super::secrets::{read, tls};
+use crate::config::Etcd;
 
 /// How long a server is waited for: until it is connected, and for each answer.
 const CONNECTING: Duration = Duration::from_secs(1);
@@ -256,21 +256,6 @@ fn refused(call: &'static str) -> impl Fn(Status) -> SessionError {
         call,
         reason: status.message().to_owned(),
     }
-}
-
-fn tls(files: &EtcdTls) -> Result<ClientTlsConfig, SessionError> {
-    let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(&files.ca)?));
-    if let (Some(certificate), Some(key)) = (&files.certificate, &files.key) {
-        config = config.identity(Identity::from_pem(read(certificate)?, read(key)?));
-    }
-    Ok(config)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, SessionError> {
-    fs::read(path).map_err(|reason| SessionError::File {
-        path: path.to_owned(),
-        reason,
-    })
 }
 
 /// An error with its causes: the first alone says no more than that something
