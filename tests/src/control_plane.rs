@@ -19,11 +19,13 @@ use crate::{
     Client, LogLine, MembersFile, Mode, Process, Protocol, Reply, Request, assignment, eventually,
 };
 
+mod sources;
+
 /// The events that tell where it listens.
 const XDS: &str = "xDS server listening";
 const ADMIN: &str = "Admin interface listening";
 
-/// What allows orders.
+/// What allows changes.
 const TOKEN_FILE: &str = "token";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -38,6 +40,8 @@ pub struct Settings {
     pub listener: bool,
     /// Certificate chain and private key of that listener, as PEM files.
     pub tls: Option<[PathBuf; 2]>,
+    /// Where its admin interface is; at port 0, elsewhere after each start.
+    pub admin: SocketAddr,
     /// Where members come from, as it stands in the file.
     pub registry: String,
     /// Where proxies have the filter's module, if that is not where it is.
@@ -59,6 +63,7 @@ impl Default for Settings {
             upstream: "h2c",
             listener: true,
             tls: None,
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             registry: "{ file: members.yaml }".to_owned(),
             module_on_proxy: None,
             xds: String::new(),
@@ -117,6 +122,18 @@ impl ControlPlane {
         self.entries = entries;
     }
 
+    /// The file with what allows changes.
+    #[must_use]
+    pub fn token_file(&self) -> PathBuf {
+        self.folder.join(TOKEN_FILE)
+    }
+
+    /// The header that shows it.
+    #[must_use]
+    pub fn authorization() -> String {
+        format!("Bearer {TOKEN}")
+    }
+
     /// Runs a subcommand that asks or orders something of it.
     pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
         let admin = self.admin_url();
@@ -159,7 +176,8 @@ impl ControlPlane {
         Ok(process.context("the control plane is down")?.id())
     }
 
-    /// Its admin interface, which has another address after each start.
+    /// Its admin interface; unless the settings say where it is, it has another
+    /// address after each start.
     #[must_use]
     pub fn admin_url(&self) -> String {
         format!("http://{}", self.admin)
@@ -306,6 +324,7 @@ impl ControlPlane {
             upstream,
             listener,
             tls,
+            admin,
             registry,
             module_on_proxy,
             xds,
@@ -328,7 +347,7 @@ impl ControlPlane {
         let separator = if xds.is_empty() { "" } else { ", " };
         let text = format!(
             "xds: {{ listen: \"{}\"{separator}{xds} }}\n\
-             admin: {{ listen: \"127.0.0.1:0\", token_file: {TOKEN_FILE} }}\n\
+             admin: {{ listen: \"{admin}\", token_file: {TOKEN_FILE} }}\n\
              state_file: state.json\n\
              policy: {policy}\n\
              registry: {registry}\n\

@@ -38,6 +38,12 @@ impl DocumentStore {
         Ok(Self { process, address })
     }
 
+    /// Where servers find it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Its process.
     #[must_use]
     pub fn process(&self) -> &Process {
@@ -69,7 +75,7 @@ impl DocumentServer {
         store: &DocumentStore,
         more: &[impl AsRef<OsStr>],
     ) -> Result<Self> {
-        let store = format!("http://{}", store.address);
+        let store = store.url();
         let mut arguments = ["serve", "--id", id, "--store", &store]
             .map(OsStr::new)
             .to_vec();

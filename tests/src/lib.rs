@@ -11,6 +11,8 @@
     reason = "every error here has one meaning: the test has failed"
 )]
 
+mod address;
+mod agent;
 mod answer;
 mod artifacts;
 mod authority;
@@ -24,6 +26,7 @@ mod document_server;
 mod documents;
 mod environment;
 mod envoy;
+mod etcd;
 mod figures;
 mod files;
 mod grpc_client;
@@ -45,6 +48,8 @@ mod traffic;
 mod usage;
 mod watchers;
 
+pub use address::own_address;
+pub use agent::{Agent, Registered};
 pub use answer::{Answer, document_id};
 pub use artifacts::{
     chromium_binary, crashing_filter_module, document_server_binary, envoy_binary, filter_module,
@@ -61,6 +66,7 @@ pub use document_server::{DocumentServer, DocumentStore, PAGES_RULE};
 pub use documents::Documents;
 pub use environment::TestEnvironment;
 pub use envoy::{Admin, Envoy, Memory, Mode, run_envoy};
+pub use etcd::{Etcd, EtcdTls};
 pub use figures::Figures;
 pub use files::Files;
 pub use grpc_client::{GrpcClient, GrpcLibrary, GrpcReply, XdsResource};

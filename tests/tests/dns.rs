@@ -6,24 +6,26 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
 use sharding::Policy;
 use yorkies_tests::{
-    ControlPlane, DnsServer, LogLine, Member, Mode, Protocol, Service, Settings, TestEnvironment,
-    Traffic, assignment, equal_weights, eventually, expect_owners, filter_module, keys,
-    run_xds_server, settled,
+    ControlPlane, DnsServer, Member, Mode, Protocol, Service, Settings, TestEnvironment, Traffic,
+    assignment, equal_weights, eventually, expect_owners, filter_module, keys, run_xds_server,
+    settled,
 };
 
 const NAME: &str = "yorkie.test.";
 const SRV: &str = "_yorkie._tcp.yorkie.test.";
 
-const STALE: &str = "yorkies_registry_stale_seconds{source=\"dns\"}";
+const DNS: &str = "dns";
 
 /// As Docker's own server has it: nobody can wait that long.
 const DOCKERS_TTL: u32 = 600;
 
 /// Between two looks, unless configured otherwise.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// More than a look-up takes, with the longest pause.
+const STALE: Duration = Duration::from_secs(3);
 
 const KEYS: usize = 1_000;
 const TRAFFIC: usize = 100;
@@ -54,12 +56,12 @@ fn requests_go_to_the_members_of_a_name_and_go_on_when_its_server_is_gone() {
 
         let traffic = Traffic::start(http1.clone(), keys(TRAFFIC));
         server.stop().await;
-        refused(&control_plane, NAME).await?;
+        control_plane.refused(DNS, NAME).await?;
         control_plane.restart().await?;
-        refused(&control_plane, NAME).await?;
+        control_plane.refused(DNS, NAME).await?;
         expect_owners(&h2c, &expected(&members)?, &keys(KEYS)).await?;
         traffic.stop().await?.expect_flawless()?;
-        ensure!(epoch(&control_plane).await? == second, "another epoch");
+        ensure!(control_plane.epoch().await? == second, "another epoch");
 
         server.set_addresses(NAME, &ips(&members[1..]), DOCKERS_TTL)?;
         server.restart().await?;
@@ -76,49 +78,56 @@ fn whatever_the_server_says_wrongly_the_last_good_roster_stays() {
         server.set_addresses(NAME, &parse(&good)?, 1)?;
         let control_plane = start(env, &server, &format!("name: {NAME}, port: 80")).await?;
         let expected = good.map(|ip| format!("{ip}:80={ip}:80*1"));
-        expect_members(&control_plane, &expected).await?;
-        let epoch_before = epoch(&control_plane).await?;
+        control_plane.wait_for_members(&expected).await?;
+        let epoch_before = control_plane.epoch().await?;
 
         server.fail(2);
-        refused(&control_plane, "Server Failure").await?;
+        control_plane.refused(DNS, "Server Failure").await?;
         server.fail(5);
-        refused(&control_plane, "Query Refused").await?;
+        control_plane.refused(DNS, "Query Refused").await?;
         server.behave();
         server.remove(NAME)?;
-        refused(&control_plane, "no such records (Non-Existent Domain)").await?;
+        control_plane
+            .refused(DNS, "no such records (Non-Existent Domain)")
+            .await?;
         server.set_addresses(NAME, &[], 1)?;
-        refused(&control_plane, "no such records (No Error)").await?;
+        control_plane
+            .refused(DNS, "no such records (No Error)")
+            .await?;
         server.set_addresses(NAME, &parse(&["10.0.0.1", "0.0.0.0"])?, 1)?;
-        refused(&control_plane, "address 0.0.0.0, where no member").await?;
+        control_plane
+            .refused(DNS, "address 0.0.0.0, where no member")
+            .await?;
         // There are records, but of another kind.
         server.set_addresses(NAME, &parse(&["fd00::1"])?, 1)?;
-        refused(&control_plane, "no such records (No Error)").await?;
+        control_plane
+            .refused(DNS, "no such records (No Error)")
+            .await?;
         server.set_addresses(NAME, &parse(&["10.0.0.1", "224.0.0.1"])?, 1)?;
-        refused(&control_plane, "address 224.0.0.1, where no member").await?;
+        control_plane
+            .refused(DNS, "address 224.0.0.1, where no member")
+            .await?;
         // Most of them at once: it has to last for ten seconds.
         server.set_addresses(NAME, &parse(&good[..1])?, 1)?;
-        refused(&control_plane, "2 of 3 members are gone at once").await?;
+        control_plane
+            .refused(DNS, "2 of 3 members are gone at once")
+            .await?;
         server.fall_silent();
-        refused(&control_plane, "timed out").await?;
-        stale(&control_plane).await?;
+        control_plane.refused(DNS, "timed out").await?;
+        control_plane.stale(DNS, STALE).await?;
         server.garble().await?;
-        refused(&control_plane, "decoding error").await?;
+        control_plane.refused(DNS, "decoding error").await?;
         server.stop().await;
-        refused(&control_plane, "timed out").await?;
-        expect_members(&control_plane, &expected).await?;
-        ensure!(epoch(&control_plane).await? == epoch_before, "a new epoch");
+        control_plane.refused(DNS, "timed out").await?;
+        control_plane.wait_for_members(&expected).await?;
+        ensure!(control_plane.epoch().await? == epoch_before, "a new epoch");
 
         server.behave();
         server.set_addresses(NAME, &parse(&good[..2])?, 1)?;
         server.restart().await?;
         control_plane.logged(&["good again", "dns"]).await?;
-        expect_members(&control_plane, &expected[..2]).await?;
-        eventually("fresh", async || {
-            let seconds = control_plane.metric(STALE).await?;
-            ensure!(seconds <= 1.0, "stale for {seconds} s");
-            Ok(())
-        })
-        .await
+        control_plane.wait_for_members(&expected[..2]).await?;
+        control_plane.fresh(DNS).await
     });
 }
 
@@ -130,10 +139,10 @@ fn a_change_is_seen_within_a_second_however_long_the_ttl() {
         server.set_addresses(NAME, &parse(&all[..1])?, DOCKERS_TTL)?;
         let control_plane = start(env, &server, &format!("name: {NAME}, port: 80")).await?;
         let expected = all.map(|ip| format!("{ip}:80={ip}:80*1"));
-        expect_members(&control_plane, &expected[..1]).await?;
+        control_plane.wait_for_members(&expected[..1]).await?;
         let change = Instant::now();
         server.set_addresses(NAME, &parse(&all)?, DOCKERS_TTL)?;
-        expect_members(&control_plane, &expected).await?;
+        control_plane.wait_for_members(&expected).await?;
         let took = change.elapsed();
         println!("five members instead of one after {took:?}");
         // Room for a busy machine; without its upper bound it would take 10 minutes.
@@ -156,7 +165,9 @@ fn name_servers_are_asked_in_their_order() {
             ..Settings::default()
         };
         let control_plane = env.control_plane(settings).await?;
-        expect_members(&control_plane, &["10.0.0.1:80=10.0.0.1:80*1".to_owned()]).await?;
+        control_plane
+            .wait_for_members(&["10.0.0.1:80=10.0.0.1:80*1".to_owned()])
+            .await?;
         eventually("looked up several times", async || {
             let questions = first.questions();
             ensure!(questions >= 5, "{questions} questions");
@@ -165,10 +176,12 @@ fn name_servers_are_asked_in_their_order() {
         .await?;
         // That there is nobody is an answer.
         first.set_addresses(NAME, &[], 1)?;
-        refused(&control_plane, "no such records").await?;
+        control_plane.refused(DNS, "no such records").await?;
         ensure!(second.questions() == 0, "the second was asked too");
         first.stop().await;
-        expect_members(&control_plane, &["10.0.0.2:80=10.0.0.2:80*1".to_owned()]).await
+        control_plane
+            .wait_for_members(&["10.0.0.2:80=10.0.0.2:80*1".to_owned()])
+            .await
     });
 }
 
@@ -180,9 +193,13 @@ fn a_name_is_looked_up_when_its_ttl_is_over() {
         let settings = format!("name: {NAME}, port: 80, min_interval: 10ms, max_interval: 1h");
         let control_plane = start(env, &server, &settings).await?;
         let start = Instant::now();
-        expect_members(&control_plane, &["10.0.0.1:80=10.0.0.1:80*1".to_owned()]).await?;
+        control_plane
+            .wait_for_members(&["10.0.0.1:80=10.0.0.1:80*1".to_owned()])
+            .await?;
         server.set_addresses(NAME, &parse(&["10.0.0.2"])?, 1)?;
-        expect_members(&control_plane, &["10.0.0.2:80=10.0.0.2:80*1".to_owned()]).await?;
+        control_plane
+            .wait_for_members(&["10.0.0.2:80=10.0.0.2:80*1".to_owned()])
+            .await?;
         let most = start.elapsed().as_secs() + 3;
         let questions = server.questions();
         ensure!(questions <= most, "{questions} questions, not {most}");
@@ -211,23 +228,31 @@ fn services_are_members_that_keep_their_names_wherever_they_go() {
         let control_plane = start(env, &server, &format!("name: {SRV}, record: srv")).await?;
         let first = "yorkie-0.yorkie.test=10.0.0.1:8080*1".to_owned();
         let second = "yorkie-1.yorkie.test=[fd00::2]:8081*3".to_owned();
-        expect_members(&control_plane, &[first.clone(), second]).await?;
+        control_plane
+            .wait_for_members(&[first.clone(), second])
+            .await?;
 
         // A pod was started again, and is not ready yet: this is not all.
         server.remove("yorkie-1.yorkie.test.")?;
-        refused(&control_plane, "yorkie-1.yorkie.test. AAAA").await?;
+        control_plane
+            .refused(DNS, "yorkie-1.yorkie.test. AAAA")
+            .await?;
         let both = parse(&["fd00::2", "fd00::3"])?;
         server.set_addresses("yorkie-1.yorkie.test.", &both, 1)?;
-        refused(&control_plane, "yorkie-1.yorkie.test has 2 addresses").await?;
+        control_plane
+            .refused(DNS, "yorkie-1.yorkie.test has 2 addresses")
+            .await?;
         server.set_addresses("yorkie-1.yorkie.test.", &parse(&["10.0.0.3"])?, 1)?;
         let moved = "yorkie-1.yorkie.test=10.0.0.3:8081*3".to_owned();
-        expect_members(&control_plane, &[first.clone(), moved]).await?;
+        control_plane
+            .wait_for_members(&[first.clone(), moved])
+            .await?;
 
         // What comes along is not asked for again.
         server.tell_more(true);
         server.set_addresses("yorkie-1.yorkie.test.", &parse(&["10.0.0.4"])?, 1)?;
         let moved = "yorkie-1.yorkie.test=10.0.0.4:8081*3".to_owned();
-        expect_members(&control_plane, &[first, moved]).await?;
+        control_plane.wait_for_members(&[first, moved]).await?;
         let (start, before) = (Instant::now(), server.questions());
         eventually("four questions", async || {
             let questions = server.questions() - before;
@@ -255,16 +280,13 @@ fn members_may_have_version_6_and_be_more_than_a_packet_holds() {
         server.set_addresses(NAME, &all, 1)?;
         let settings = format!("name: {NAME}, port: 80, record: aaaa");
         let control_plane = start(env, &server, &settings).await?;
-        eventually("all members", async || {
-            let status = control_plane.status().await?;
-            let members = members(&status);
-            ensure!(members.len() == all.len(), "{} members", members.len());
-            let last = all.last().map(|ip| SocketAddr::new(*ip, 80).to_string());
-            let last = last.unwrap_or_default();
-            ensure!(members.contains(&format!("{last}={last}*1")), "no {last}");
-            Ok(())
-        })
-        .await
+        let mut expected: Vec<_> = all
+            .iter()
+            .map(|ip| SocketAddr::new(*ip, 80).to_string())
+            .map(|address| format!("{address}={address}*1"))
+            .collect();
+        expected.sort();
+        control_plane.wait_for_members(&expected).await
     });
 }
 
@@ -285,7 +307,7 @@ fn a_file_and_a_name_together_are_merged_and_neither_takes_the_other_out() {
         file.replace_text("members: [{id: a, address: '10.0.0.1:80'}]")?;
         let (of_file, of_name) = ("a=10.0.0.1:80*1", "10.0.0.2:80=10.0.0.2:80*1");
         let expected = [of_name.to_owned(), of_file.to_owned()];
-        expect_members(&control_plane, &expected).await?;
+        control_plane.wait_for_members(&expected).await?;
         control_plane
             .logged(&["WARN", "left out", "10.0.0.1:80", "file has \"a\""])
             .await?;
@@ -293,23 +315,23 @@ fn a_file_and_a_name_together_are_merged_and_neither_takes_the_other_out() {
         // A restart without the one keeps its members, and what it missed is made up for.
         server.stop().await;
         control_plane.restart().await?;
-        refused(&control_plane, NAME).await?;
+        control_plane.refused(DNS, NAME).await?;
         file.replace_text(
             "members: [{id: a, address: '10.0.0.1:80'}, {id: b, address: '10.0.0.9:80'}]",
         )?;
         control_plane
             .logged(&["new roster", "file", "members=2"])
             .await?;
-        expect_members(&control_plane, &expected).await?;
+        control_plane.wait_for_members(&expected).await?;
         server.restart().await?;
         let more = [expected.to_vec(), vec!["b=10.0.0.9:80*1".to_owned()]].concat();
-        expect_members(&control_plane, &more).await?;
+        control_plane.wait_for_members(&more).await?;
 
         // Once both have spoken, the one that is well is followed.
         server.stop().await;
-        stale(&control_plane).await?;
+        control_plane.stale(DNS, STALE).await?;
         file.replace_text("members: [{id: a, address: '10.0.0.1:80'}]")?;
-        expect_members(&control_plane, &expected).await
+        control_plane.wait_for_members(&expected).await
     });
 }
 
@@ -362,60 +384,6 @@ async fn start(
 fn registry(server: &DnsServer, settings: &str) -> String {
     let address = server.address();
     format!("{{ dns: {{ {settings}, resolvers: ['{address}'] }} }}")
-}
-
-/// Waits until the last that the control plane has refused, since its start,
-/// was for that reason.
-async fn refused(control_plane: &ControlPlane, why: &str) -> Result<()> {
-    eventually("refused", async || {
-        let log = control_plane.log()?;
-        let mut refused = log
-            .iter()
-            .filter(|line| line.message() == "Source of members refused")
-            .filter(|line| line.level() == "ERROR" && line.field("source") == Some("dns"));
-        let last = refused.next_back().map(LogLine::text).unwrap_or_default();
-        ensure!(last.contains(why), "{last:?} instead of {why:?}");
-        Ok(())
-    })
-    .await
-}
-
-/// Waits until the name server has not been heard of for more than a look-up
-/// and the longest pause.
-async fn stale(control_plane: &ControlPlane) -> Result<()> {
-    eventually("stale", async || {
-        let seconds = control_plane.metric(STALE).await?;
-        ensure!(seconds >= 3.0, "stale for {seconds} s");
-        Ok(())
-    })
-    .await
-}
-
-async fn epoch(control_plane: &ControlPlane) -> Result<u64> {
-    let status = control_plane.status().await?;
-    Ok(status["epoch"].as_u64().unwrap_or_default())
-}
-
-/// Waits until these members serve, as `id=address*weight`, and nothing else is
-/// on its way.
-async fn expect_members(control_plane: &ControlPlane, expected: &[String]) -> Result<()> {
-    eventually("the expected members", async || {
-        let status = control_plane.status().await?;
-        let found = members(&status);
-        ensure!(found == expected, "{found:?} instead of {expected:?}");
-        ensure!(status["pending"] == false, "a change is on its way");
-        Ok(())
-    })
-    .await
-}
-
-fn members(status: &Value) -> Vec<String> {
-    let members = status["members"].as_array().into_iter().flatten();
-    let shown = members.map(|member| {
-        let text = |name: &str| member[name].as_str().unwrap_or_default();
-        format!("{}={}*{}", text("id"), text("address"), member["weight"])
-    });
-    shown.collect()
 }
 
 fn ips(members: &[Member]) -> Vec<IpAddr> {

@@ -20,6 +20,12 @@ pub use proxies::{
 };
 pub use rebalances::{RebalanceStatus, Rebalances};
 
+mod leases;
+
+pub use leases::{
+    AcquireLease, AcquiredLease, HeldLease, LEASES_PATH, LeaseStatus, RELEASE_PATH, RENEW_PATH,
+};
+
 /// Path of [`Status`].
 pub const STATUS_PATH: &str = "/v1/status";
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::config::Config;
+use crate::config::{Config, Etcd};
 use crate::module::Module;
 use crate::tls::Tls;
 use crate::token::Token;
@@ -32,6 +32,10 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
         ("registry.file", config.registry.file.as_ref()),
         ("filter.module", Some(&config.filter.module)),
         ("admin.token_file", config.admin.token_file.as_ref()),
+        (
+            "registry.leases.file",
+            config.registry.leases.as_ref().map(|leases| &leases.file),
+        ),
     ] {
         if path.is_some_and(|path| same_file(state, path)) {
             bail!("state_file {}: is the {setting} too", state.display());
@@ -41,6 +45,9 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
         Token::read(file).context("admin.token_file")?;
     }
     config.xds.tls.as_ref().map_or(Ok(()), Tls::check)?;
+    for (setting, path) in config.registry.etcd.iter().flat_map(Etcd::files) {
+        fs::read(path).with_context(|| format!("{setting} {}: cannot be read", path.display()))?;
+    }
     Ok(module)
 }
 

@@ -1,13 +1,14 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sharding::Resource;
 
 use crate::api::Owner;
 use crate::commands;
-use crate::config::Config;
+use crate::config::{Config, Log};
 use crate::health::Order;
 
 mod log;
@@ -99,6 +100,15 @@ enum Command {
     },
     /// Ask Yorkie for the public key of its default project.
     DefaultProject(commands::DefaultProject),
+    /// Register a member with a running control plane for as long as a command runs, or until SIGTERM or SIGINT.
+    ///
+    /// The command gets the signals, and its exit code is passed on.
+    Register {
+        #[command(flatten)]
+        asked: Box<commands::RegisterAsked>,
+        #[command(flatten)]
+        server: Server,
+    },
     /// Print an Envoy bootstrap.
     Bootstrap {
         #[command(flatten)]
@@ -160,7 +170,7 @@ impl Cli {
     ///
     /// # Errors
     /// Whatever kept it from that, for a person to read.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve { config, log: flags } => {
                 let loaded = config.load()?;
@@ -199,8 +209,13 @@ impl Cli {
             }
             Command::Ready { server } => commands::ready(&server.running()?),
             Command::DefaultProject(asked) => commands::default_project(&asked),
+            Command::Register { asked, server } => {
+                log::start(&Log::default())?;
+                return commands::register(*asked, move || server.running());
+            }
             Command::Bootstrap { config, asked } => commands::bootstrap(&config.load()?, asked),
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -22,12 +22,14 @@ use crate::server;
 mod bootstrap;
 mod default_project;
 mod plan;
+mod register;
 mod screen;
 mod status;
 
 pub(crate) use bootstrap::{Asked as BootstrapAsked, bootstrap};
 pub(crate) use default_project::{DefaultProject, default_project};
 pub(crate) use plan::plan;
+pub(crate) use register::{Asked as RegisterAsked, register};
 pub(crate) use status::status;
 
 /// How long a shutdown waits for a state file that is being written.
@@ -66,11 +68,22 @@ pub(crate) fn serve(config: Config, log: Log, path: &Path) -> anyhow::Result<()>
 
 pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     checks::files(config)?;
-    let Registry { file, dns } = &config.registry;
+    let Registry {
+        file,
+        leases,
+        etcd,
+        dns,
+    } = &config.registry;
     let mut members = Vec::new();
     if let Some(file) = file {
         let roster = registry::file::load(file)?;
         members.push(format!("{} members", roster.members().len()));
+    }
+    if let Some(leases) = leases {
+        members.push(format!("members with leases in {}", leases.file.display()));
+    }
+    if let Some(etcd) = etcd {
+        members.push(format!("members in etcd under {} (not asked)", etcd.prefix));
     }
     if let Some(dns) = dns {
         members.push(format!("members of {} (not looked up)", dns.name));

@@ -22,6 +22,7 @@ pub mod files;
 pub mod fleet;
 pub mod health;
 pub mod identity;
+pub mod lease;
 mod metric;
 pub mod module;
 mod protojson;

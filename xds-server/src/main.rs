@@ -8,7 +8,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match xds_server::cli::Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Whoever read the output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -19,16 +19,24 @@ use crate::files::LookAgain;
 
 mod collector;
 mod dns;
+mod entry;
+mod etcd;
 pub mod file;
+mod leases;
 mod merge;
+mod pace;
 mod sources;
 
 pub use collector::register;
 pub use dns::DnsError;
+pub use etcd::{EtcdError, SessionError};
+pub use leases::{AcquireError, LeaseError, LeaseStatus, Leases, StoreError};
 pub use sources::Sources;
 
 /// The sources by name, in metrics and in the log.
 const FILE: &str = "file";
+const LEASES: &str = "leases";
+const ETCD: &str = "etcd";
 const DNS: &str = "dns";
 
 /// Why there is no roster.
@@ -38,6 +46,12 @@ pub enum RegistryError {
     /// The members file is refused.
     #[error(transparent)]
     File(#[from] file::MembersFileError),
+    /// The leases cannot be read.
+    #[error(transparent)]
+    Leases(#[from] StoreError),
+    /// No server of etcd answered, or what is there is refused.
+    #[error(transparent)]
+    Etcd(#[from] EtcdError),
     /// The look-up failed, or what it found is refused.
     #[error(transparent)]
     Dns(#[from] DnsError),
@@ -46,20 +60,36 @@ pub enum RegistryError {
     Merge(#[from] RosterError),
 }
 
+/// The sources, and what they say together.
+pub type Started = (Arc<Sources>, watch::Receiver<Option<Roster>>);
+
 /// Follows all sources of `settings` for as long as somebody receives what they
 /// say together: `None` until each of them has said something. Files are read
 /// at once when `look_again` is asked to.
-#[must_use]
-pub fn start(
-    settings: &config::Registry,
-    look_again: &LookAgain,
-) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
-    let config::Registry { file, dns } = settings.clone();
+///
+/// # Errors
+/// When the leases of `settings` cannot be kept where they should be.
+pub fn start(settings: &config::Registry, look_again: &LookAgain) -> Result<Started, StoreError> {
+    let config::Registry {
+        file,
+        leases,
+        etcd,
+        dns,
+    } = settings.clone();
     let (sender, rosters) = watch::channel(None);
-    let sources = Arc::<Sources>::default();
+    let leases = leases
+        .map(|leases| Leases::open(&leases.file))
+        .transpose()?;
+    let sources = Arc::new(Sources::new(leases.clone()));
     let mut tasks = JoinSet::new();
     if let Some(path) = file {
         tasks.spawn(file::watch(path, sources.open(FILE), look_again.clone()));
+    }
+    if let Some(leases) = leases {
+        tasks.spawn(leases::watch(leases, sources.open(LEASES)));
+    }
+    if let Some(etcd) = etcd {
+        tasks.spawn(etcd::watch(etcd, sources.open(ETCD)));
     }
     if let Some(dns) = dns {
         tasks.spawn(dns::watch(dns, sources.open(DNS)));
@@ -72,7 +102,7 @@ pub fn start(
             _ = tasks.join_next() => {}
         }
     });
-    (sources, rosters)
+    Ok((sources, rosters))
 }
 
 /// Asks every source of `settings` once.
@@ -80,10 +110,22 @@ pub fn start(
 /// # Errors
 /// The first source that does not answer, or not well.
 pub async fn once(settings: &config::Registry) -> Result<Roster, RegistryError> {
-    let config::Registry { file, dns } = settings;
+    let config::Registry {
+        file,
+        leases,
+        etcd,
+        dns,
+    } = settings;
     let mut rosters = Vec::new();
     if let Some(path) = file {
         rosters.push((FILE, file::load(path)?));
+    }
+    if let Some(leases) = leases {
+        let leases = Leases::open_existing(&leases.file)?;
+        rosters.push((LEASES, leases.roster()?));
+    }
+    if let Some(etcd) = etcd {
+        rosters.push((ETCD, etcd::once(etcd).await?));
     }
     if let Some(dns) = dns {
         rosters.push((DNS, dns::Lookups::new(dns.clone()).next().await?.roster));

@@ -11,6 +11,7 @@ use crate::markdown::Block;
 const REGISTRY: &str = "registry: { file: members.yaml }\n";
 const FILTER: &str = "filter: { module: /usr/local/lib/yorkies/yorkies-filter-HASH.wasm }\n";
 const MEMBERS: &str = "members: [{ address: 127.0.0.1:80 }]\n";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef\n";
 
 /// Has the control plane read it.
 pub(crate) async fn expect_loads(folder: &Folder, block: &Block) -> Result<()> {
@@ -26,6 +27,7 @@ pub(crate) async fn expect_loads(folder: &Folder, block: &Block) -> Result<()> {
             }
         }
         folder.write("members.yaml", MEMBERS)?;
+        folder.write("admin-token", TOKEN)?;
         folder.write("shown.yaml", &text)?;
         "xds-server validate --config shown.yaml"
     };

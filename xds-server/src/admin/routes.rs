@@ -12,11 +12,11 @@ use serde::Deserialize;
 use sharding::Resource;
 
 use super::route::{Route, changing};
-use super::{Admin, Refusal};
+use super::{Admin, Refusal, leases};
 use crate::api::{
-    ASSIGNMENT_PATH, AssignmentStatus, MEMBERS_PATH, Members, ORDER_PATH, OWNER_PATH, Owner,
-    PLAN_PATH, PROXIES_PATH, PROXY_CONFIG_PATH, Proxies, ProxyConfig, REBALANCES_PATH, Rebalances,
-    STATUS_PATH, Status,
+    ASSIGNMENT_PATH, AssignmentStatus, LEASES_PATH, MEMBERS_PATH, Members, ORDER_PATH, OWNER_PATH,
+    Owner, PLAN_PATH, PROXIES_PATH, PROXY_CONFIG_PATH, Proxies, ProxyConfig, REBALANCES_PATH,
+    RELEASE_PATH, RENEW_PATH, Rebalances, STATUS_PATH, Status,
 };
 use crate::rebalance::{Planned, Proposal};
 
@@ -39,8 +39,14 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get(REBALANCES_PATH, rebalances),
         Route::get(PROXIES_PATH, proxies),
         Route::get(PROXY_CONFIG_PATH, proxy_config),
+        Route::get(LEASES_PATH, leases::all),
     ];
-    let commands = changing([Route::post(ORDER_PATH, super::members::order)]);
+    let commands = changing([
+        Route::post(ORDER_PATH, super::members::order),
+        Route::post(LEASES_PATH, leases::acquire),
+        Route::post(RENEW_PATH, leases::renew),
+        Route::post(RELEASE_PATH, leases::release),
+    ]);
     questions.into_iter().chain(commands).collect()
 }
 

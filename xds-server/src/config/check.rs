@@ -21,7 +21,7 @@ pub(super) type Problem = (&'static str, String);
 /// Finds the first setting that cannot work.
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
     xds::check(&config.xds)?;
-    registry::check(&config.registry)?;
+    registry::check(config)?;
     config.health.as_ref().map_or(Ok(()), health::check)?;
     check_cluster(&config.cluster)?;
     check_reports(config)?;

@@ -9,10 +9,17 @@ use hickory_resolver::proto::rr::Name;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::Config;
 use super::check::{Problem, in_range};
 
 /// Port of name servers that are given without one.
 const DNS_PORT: u16 = 53;
+
+mod etcd;
+mod leases;
+
+pub use etcd::{Etcd, EtcdTls};
+pub use leases::Leases;
 
 /// Sources of members, at least one. What several of them say is merged by id;
 /// of what they say differently, that of the first in this order counts.
@@ -22,6 +29,12 @@ pub struct Registry {
     /// A members file, watched.
     #[serde(default)]
     pub file: Option<PathBuf>,
+    /// Leases that members hold.
+    #[serde(default)]
+    pub leases: Option<Leases>,
+    /// Keys in etcd, watched: a member for each.
+    #[serde(default)]
+    pub etcd: Option<Etcd>,
     /// A name in the DNS behind which the members are, looked up again and
     /// again.
     #[serde(default)]
@@ -76,6 +89,15 @@ pub enum Record {
     Srv,
 }
 
+impl Registry {
+    /// Every path in it.
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let of_etcd = self.etcd.iter_mut().flat_map(Etcd::paths);
+        let of_leases = self.leases.iter_mut().map(|leases| &mut leases.file);
+        self.file.iter_mut().chain(of_leases).chain(of_etcd)
+    }
+}
+
 fn min_interval() -> Duration {
     Duration::from_millis(250)
 }
@@ -127,12 +149,21 @@ fn resolvers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAdd
 
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
-pub(super) fn check(registry: &Registry) -> Result<(), Problem> {
-    let Registry { file, dns } = registry;
-    if file.is_none() && dns.is_none() {
-        let reason = "has no source: expected file, dns or both";
+pub(super) fn check(config: &Config) -> Result<(), Problem> {
+    let Registry {
+        file,
+        leases,
+        etcd,
+        dns,
+    } = &config.registry;
+    if file.is_none() && leases.is_none() && etcd.is_none() && dns.is_none() {
+        let reason = "has no source: expected file, leases, etcd or dns, one or several";
         return Err(("registry", reason.to_owned()));
     }
+    if leases.is_some() {
+        leases::check(&config.admin)?;
+    }
+    etcd.as_ref().map_or(Ok(()), etcd::check)?;
     dns.as_ref().map_or(Ok(()), check_dns)
 }
 

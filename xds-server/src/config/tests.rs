@@ -41,7 +41,7 @@ fn a_window_of_0_needs_no_unit_and_the_admin_interface_can_be_off() {
 fn a_configuration_is_written_as_it_is_read() {
     for text in [
         LEAST,
-        "registry: {dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
+        "registry: {leases: {file: l}, etcd: {endpoints: ['https://e:1'], prefix: p, tls: {ca: a, certificate: b, key: c}, user: u, password_file: d}, dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
 listener: {address: '[::]:8080', tls: {certificate_chain: a, private_key: b}, access_log: false}
 xds:
   advertise: 'control-plane:18000'
@@ -53,8 +53,9 @@ key_rules: [{path: /a, resource: channel, keys: [{query: b}], no_key: {fixed: c}
 projects: [{name: n, public_key: p}]
 health: {check: {grpc: ''}, readmit: {after: 5s}, quorum: 3, incarnation: {}}
 drain: {rate: 1, max_window: 0}
-admin: {listen: none}
+admin: {token_file: t}
 ",
+        "registry: {file: m}\nfilter: {module: f}\nadmin: {listen: none}\n",
     ] {
         let config = parse(text).unwrap();
         let written = serde_json::to_string(&config).unwrap();
@@ -324,6 +325,13 @@ fn paths_are_relative_to_the_file() {
     let config = Config::load(&path).unwrap();
     let members = folder.path().join("members.yaml");
     assert_eq!(config.registry.file, Some(members));
+    let text = format!(
+        "{FILTER}registry: {{etcd: {{endpoints: ['https://e:1'], tls: {{ca: ca.pem}}, user: u, password_file: /secret}}}}\n"
+    );
+    fs::write(&path, text).unwrap();
+    let etcd = Config::load(&path).unwrap().registry.etcd.unwrap();
+    assert_eq!(etcd.tls.unwrap().ca, folder.path().join("ca.pem"));
+    assert_eq!(etcd.password_file, Some("/secret".into()));
     assert_eq!(config.state_file, folder.path().join("state.json"));
 }
 
@@ -363,9 +371,21 @@ fn members_come_from_a_file_or_a_name_or_both() {
 
 #[test]
 fn a_bad_source_of_members_is_named_with_its_reason() {
-    for (registry, message) in [
-        ("{}", "registry: has no source: expected file, dns or both"),
-        ("{etcd: x}", "unknown field `etcd`"),
+    expect_bad(&[
+        (
+            "{}",
+            "registry: has no source: expected file, leases, etcd or dns",
+        ),
+        ("{consul: x}", "unknown field `consul`"),
+        ("{leases: {folder: x}}", "unknown field `folder`"),
+        (
+            "{leases: {}}",
+            "registry.leases: expected with admin.token_file",
+        ),
+        (
+            "{leases: {}}\nadmin: {listen: none, token_file: t}",
+            "registry.leases: expected with admin.listen",
+        ),
         ("{dns: {port: 1}}", "missing field `name`"),
         ("{dns: {name: y, port: 1, ttl: 1s}}", "unknown field `ttl`"),
         (
@@ -422,7 +442,55 @@ fn a_bad_source_of_members_is_named_with_its_reason() {
             "{dns: {name: y, port: 1, resolvers: ['10.0.0.1:0']}}",
             "name server \"10.0.0.1:0\" is not usable",
         ),
-    ] {
+    ]);
+}
+
+#[test]
+fn a_bad_etcd_is_named_with_its_reason() {
+    expect_bad(&[
+        ("{etcd: {}}", "missing field `endpoints`"),
+        (
+            "{etcd: {endpoints: []}}",
+            "registry.etcd.endpoints: is empty: expected at least one",
+        ),
+        (
+            "{etcd: {endpoints: ['etcd:2379']}}",
+            "\"etcd:2379\" is not usable: expected http://HOST:PORT, without tls",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1', 'https://e:1']}}",
+            "\"https://e:1\" is not usable: expected http://HOST:PORT, without tls",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1'], tls: {ca: c}}}",
+            "\"http://e:1\" is not usable: expected https://HOST:PORT, with tls",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1/v3']}}",
+            "\"http://e:1/v3\" is not usable",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e']}}",
+            "\"http://e\" is not usable",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1'], prefix: ''}}",
+            "registry.etcd.prefix: \"\" is not usable",
+        ),
+        (
+            "{etcd: {endpoints: ['http://e:1'], user: u}}",
+            "registry.etcd.user: expected with password_file",
+        ),
+        (
+            "{etcd: {endpoints: ['https://e:1'], tls: {ca: c, certificate: d}}}",
+            "registry.etcd.tls.certificate: expected with key",
+        ),
+    ]);
+}
+
+/// Each registry is refused, with that in its message.
+fn expect_bad(all: &[(&str, &str)]) {
+    for (registry, message) in all {
         let error = parse(&format!("{FILTER}registry: {registry}\n")).unwrap_err();
         assert!(error.contains(message), "{registry}: {error}");
         assert!(!error.contains('\n'), "{error}");

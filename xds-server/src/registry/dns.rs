@@ -14,20 +14,19 @@ use sharding::RosterError;
 use thiserror::Error;
 use tokio::time::sleep;
 
+use super::pace::Pace;
 use super::sources::Feed;
 use crate::config::Dns;
 
 mod found;
 mod look;
 mod loss;
-mod pace;
 mod servers;
 
 pub(super) use look::Lookups;
 
 use found::Found;
 use loss::Loss;
-use pace::Pace;
 
 /// Most records of an answer that are taken for members: an answer beyond that
 /// is about something else.
@@ -135,7 +134,10 @@ impl DnsError {
 
 /// Looks the name up for ever, when its TTL is over or [`Dns`] says so.
 pub(super) async fn watch(settings: Dns, feed: Feed) {
-    let pace = Pace::from(&settings);
+    let pace = Pace {
+        min: settings.min_interval,
+        max: settings.max_interval,
+    };
     let name = settings.name.to_ascii();
     let mut loss = Loss::new(settings.hold_loss);
     let mut lookups = Lookups::new(settings);

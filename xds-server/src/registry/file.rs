@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_saphyr::Spanned;
-use sharding::{Member, Roster, RosterError};
+use sharding::{Roster, RosterError};
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 
+use super::entry::Entry;
 use super::sources::Feed;
 use crate::config::one_line;
 use crate::files::{LookAgain, Touches};
@@ -68,46 +67,6 @@ pub enum MembersFileError {
 #[serde(deny_unknown_fields)]
 struct MembersFile {
     members: Vec<Spanned<Entry>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    /// Stable name, and what Envoy hashes for the member: one that returns
-    /// elsewhere under the same id gets the same keys. Its address, if left out.
-    id: Option<String>,
-    /// Where it serves. Envoy takes no names here, so neither does this.
-    #[serde(deserialize_with = "address")]
-    address: SocketAddr,
-    /// Relative share of the keys, at least 1.
-    #[serde(default = "one", deserialize_with = "weight")]
-    weight: u32,
-    /// Tells one run of the server from the next, so that `plan` knows whose
-    /// caches may be stale. It decides over no key.
-    incarnation: Option<String>,
-}
-
-fn one() -> u32 {
-    1
-}
-
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| {
-        D::Error::custom(format!(
-            "address {text:?} is not usable: expected IP:PORT, or [IP]:PORT for version 6"
-        ))
-    })
-}
-
-fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let number = i64::deserialize(deserializer)?;
-    u32::try_from(number).map_err(|_| {
-        D::Error::custom(format!(
-            "weight {number} is not usable: expected 1 to {}",
-            u32::MAX
-        ))
-    })
 }
 
 /// Reads the roster in the members file at `path`.
@@ -181,19 +140,11 @@ fn parse(text: &str, path: &Path) -> Result<Roster, MembersFileError> {
         .into_iter()
         .map(|entry| {
             let line = entry.defined.line();
-            let Entry {
-                id,
-                address,
-                weight,
-                incarnation,
-            } = entry.value;
-            let id = id.unwrap_or_else(|| address.to_string());
+            let default = entry.value.address.to_string();
+            let member = entry.value.into_member(default);
             // The last line of a repeated id or address is the one to complain about.
-            lines.insert(id.clone(), line);
-            Member {
-                incarnation,
-                ..Member::new(id, address, weight)
-            }
+            lines.insert(member.id.clone(), line);
+            member
         })
         .collect();
     Roster::new(members).map_err(|reason| MembersFileError::Roster {

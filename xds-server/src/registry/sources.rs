@@ -8,11 +8,15 @@ use sharding::Roster;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use super::leases::Leases;
 use super::merge::merge;
 
 /// What every source has said last.
 #[derive(Debug)]
-pub struct Sources(watch::Sender<Vec<Said>>);
+pub struct Sources {
+    said: watch::Sender<Vec<Said>>,
+    leases: Option<Arc<Leases>>,
+}
 
 #[derive(Debug)]
 struct Said {
@@ -37,15 +41,29 @@ pub(super) struct Listener(watch::Receiver<Vec<Said>>);
 
 impl Default for Sources {
     fn default() -> Self {
-        Self(watch::Sender::new(Vec::new()))
+        Self::new(None)
     }
 }
 
 impl Sources {
+    /// None yet, and the leases that one of them may be about.
+    pub(super) fn new(leases: Option<Arc<Leases>>) -> Self {
+        Self {
+            said: watch::Sender::new(Vec::new()),
+            leases,
+        }
+    }
+
+    /// The leases, if there are any to have.
+    #[must_use]
+    pub fn leases(&self) -> Option<Arc<Leases>> {
+        self.leases.clone()
+    }
+
     /// Adds a source, after those before it in rank.
     pub(super) fn open(self: &Arc<Self>, source: &'static str) -> Feed {
         let mut index = 0;
-        self.0.send_modify(|all| {
+        self.said.send_modify(|all| {
             index = all.len();
             all.push(Said {
                 source,
@@ -61,12 +79,12 @@ impl Sources {
     }
 
     pub(super) fn subscribe(&self) -> Listener {
-        Listener(self.0.subscribe())
+        Listener(self.said.subscribe())
     }
 
     /// For each source, how long ago it last gave a good answer.
     pub(super) fn stale(&self) -> Vec<(&'static str, Duration)> {
-        let all = self.0.borrow();
+        let all = self.said.borrow();
         let stale = all.iter().map(|said| (said.source, said.good_at.elapsed()));
         stale.collect()
     }
@@ -107,7 +125,7 @@ impl Feed {
     /// `change` says whether there is a new roster.
     fn update(&self, change: impl FnOnce(&mut Said) -> bool) {
         self.sources
-            .0
+            .said
             .send_if_modified(|all| all.get_mut(self.index).is_some_and(change));
     }
 }

@@ -68,7 +68,7 @@ fn source(workspace: &Path) -> Result<Source> {
     for path in [
         "xds-server/src/config.rs",
         "xds-server/src/config",
-        "xds-server/src/registry/file.rs",
+        "xds-server/src/registry/entry.rs",
         "sharding/src/rules.rs",
         "sharding/src/key.rs",
         "sharding/src/project.rs",

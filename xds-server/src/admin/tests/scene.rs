@@ -45,15 +45,15 @@ fn roster(ids: &[u16]) -> Roster {
 }
 
 impl Scene {
-    /// Before the first roster.
+    /// Before the first roster, and without leases.
     pub(super) fn fresh(more: &str) -> Self {
-        Self::new(more).0
+        Self::new("{file: m.yaml}", more).0
     }
 
-    /// With two members, and a proxy that has accepted all but its listeners,
+    /// With leases, with two members, and a proxy that has accepted all but its listeners,
     /// which it has refused.
     pub(super) async fn served(more: &str) -> Self {
-        let (scene, parts) = Self::new(more);
+        let (scene, parts) = Self::new("{file: m.yaml, leases: {}}", more);
         scene.rosters.send_replace(Some(roster(&[1, 2])));
         let mut driver = Driver::restore(parts);
         let _ = driver.start().await;
@@ -77,20 +77,22 @@ impl Scene {
         scene
     }
 
-    fn new(more: &str) -> (Self, Parts) {
+    fn new(registry: &str, more: &str) -> (Self, Parts) {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
-            "registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\n\
+            "registry: {registry}\nfilter: {{module: f.wasm}}\n\
              rebalance: {{settle: 1ms, finish_wait: 100ms, ack_wait: 500ms}}\n\
              listener: {{address: '127.0.0.1:80'}}\n{more}"
         );
         let mut config: Config = serde_saphyr::from_str(&text).unwrap();
         config.state_file = folder.path().join("state.json");
-        if let Some(file) = &mut config.admin.token_file {
+        let leases = config.registry.leases.as_mut();
+        let leases = leases.map(|leases| &mut leases.file);
+        for file in config.admin.token_file.iter_mut().chain(leases) {
             *file = folder.path().join(&*file);
         }
         let (fleet, board) = (Arc::<Fleet>::default(), Arc::<Board>::default());
-        let (sources, _) = registry::start(&config.registry, &LookAgain::default());
+        let (sources, _) = registry::start(&config.registry, &LookAgain::default()).unwrap();
         let (rosters, receiver) = watch::channel(None);
         let (health, serving) =
             health::start(None, &config.state_file, None, receiver, Arc::clone(&fleet));
@@ -167,6 +169,11 @@ impl Scene {
             tokio::time::timeout(Duration::from_secs(20), board.wait_for(|shown| is(shown)));
         let shown = waited.await.unwrap_or_else(|_| panic!("not {what}"));
         shown.unwrap().clone()
+    }
+
+    /// What allows changes from now on.
+    pub(super) fn set_token(&self, token: &str) {
+        std::fs::write(self.folder.path().join("token"), token).unwrap();
     }
 
     pub(super) async fn ask(&self, request: Request<Body>) -> Reply {

@@ -68,8 +68,13 @@ fn a_bad_file_is_refused_with_its_line_and_reason() {
 
 fn start(path: &Path) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
     let file = Some(path.to_owned());
-    let settings = config::Registry { file, dns: None };
-    crate::registry::start(&settings, &LookAgain::default())
+    let settings = config::Registry {
+        file,
+        leases: None,
+        etcd: None,
+        dns: None,
+    };
+    crate::registry::start(&settings, &LookAgain::default()).unwrap()
 }
 
 async fn next(rosters: &mut watch::Receiver<Option<Roster>>) -> Vec<String> {

@@ -1,23 +1,12 @@
-//! When to look again.
+//! When to ask a source again.
 
 use std::time::Duration;
 
-use crate::config::Dns;
-
-/// Bounds of the pause between two look-ups.
+/// Bounds of the pause between two attempts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    min: Duration,
-    max: Duration,
-}
-
-impl From<&Dns> for Pace {
-    fn from(settings: &Dns) -> Self {
-        Self {
-            min: settings.min_interval,
-            max: settings.max_interval,
-        }
-    }
+    pub(super) min: Duration,
+    pub(super) max: Duration,
 }
 
 impl Pace {
