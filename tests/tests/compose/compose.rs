@@ -12,6 +12,12 @@ use yorkies_tests::workspace;
 /// `docker-compose`.
 const COMPOSE: &str = "COMPOSE";
 
+/// What an image may have beyond its base, in bytes.
+const MOST: u64 = 40_000_000;
+
+/// The user of the containers, without any right of its own.
+const USER: &str = "10001:10001";
+
 /// Building the images takes the longest.
 const LIMIT: Duration = Duration::from_mins(25);
 
@@ -115,6 +121,34 @@ impl Drop for Compose {
             );
         }
     }
+}
+
+/// Of the image that was built of that package.
+pub(super) fn expect_small_and_unprivileged(package: &str) -> Result<()> {
+    let base = env::var("BASE_IMAGE").unwrap_or_else(|_| "debian:bookworm-slim".to_owned());
+    let registry = env::var("REGISTRY").unwrap_or_default();
+    let (base, _) = size_and_user(&format!("{registry}{base}"))?;
+    let image = format!("yorkies/{package}:{}", env!("CARGO_PKG_VERSION"));
+    let (size, user) = size_and_user(&image)?;
+    let beyond = size.saturating_sub(base);
+    println!("{image} has {beyond} bytes beyond its base");
+    ensure!(beyond < MOST, "{image} has {beyond} bytes beyond its base");
+    ensure!(user == USER, "{image} runs as {user:?}");
+    Ok(())
+}
+
+fn size_and_user(image: &str) -> Result<(u64, String)> {
+    let format = "{{.Size}} {{.Config.User}}";
+    let output = Command::new("docker")
+        .args(["image", "inspect", image, "--format", format])
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let (size, user) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    let size = size.parse();
+    Ok((
+        size.with_context(|| format!("no image {image}"))?,
+        user.to_owned(),
+    ))
 }
 
 fn found() -> Result<Vec<String>> {

@@ -121,7 +121,11 @@ fn the_demo_in_containers_does_what_the_readme_says() {
                     let members = members_shown(&output);
                     ensure!(members == 5, "{members} members of 5 are shown");
                 }
-                _ if step.contains("up -d") => before = Some(expect_watched(&demo).await?),
+                _ if step.contains("up -d") => {
+                    compose::expect_small_and_unprivileged("xds-server")?;
+                    compose::expect_small_and_unprivileged("document-server")?;
+                    before = Some(expect_watched(&demo).await?);
+                }
                 _ => {}
             }
         }
