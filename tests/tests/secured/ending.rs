@@ -169,7 +169,7 @@ fn systemd_is_told_when_there_is_a_roster_and_at_the_end() {
         };
         let mut control_plane = env.control_plane(settings).await?;
         control_plane
-            .logged(&["proxies wait for the first one"])
+            .logged(&["proxies wait for the first roster"])
             .await?;
         ensure!(told(&socket).is_err(), "ready without a roster");
         control_plane.edit(equal_weights(&members))?;
