@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -28,6 +29,10 @@ pub struct Member {
     /// It decides over no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
+    /// Port at which it is asked for its health, if that is one of its own. It
+    /// decides over no key, and is not handed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_port: Option<NonZeroU16>,
 }
 
 impl Member {
@@ -39,6 +44,7 @@ impl Member {
             address,
             weight,
             incarnation: None,
+            health_port: None,
         }
     }
 }

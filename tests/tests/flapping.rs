@@ -1,7 +1,8 @@
 //! Servers that come and go faster than a rebalance takes, in all its phases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,19 +25,26 @@ const MEMBERS: usize = 5;
 /// Longest pause between two changes: longer than a whole rebalance takes.
 const LONGEST_PAUSE_MS: u64 = 900;
 
+/// Every other pause ends while a rebalance is most likely under way.
+const SHORT_PAUSE_MS: u64 = 200;
+
 #[test]
 fn whatever_flaps_it_converges_and_ends_no_stream_without_need() {
     // Most of the time they wait.
+    let stages = Mutex::new(BTreeSet::new());
     thread::scope(|scope| {
         for part in 0..AT_ONCE {
-            scope.spawn(move || {
-                flap_all(part * SEQUENCES / AT_ONCE..(part + 1) * SEQUENCES / AT_ONCE);
-            });
+            let seeds = part * SEQUENCES / AT_ONCE..(part + 1) * SEQUENCES / AT_ONCE;
+            scope.spawn(|| flap_all(seeds, &stages));
         }
     });
+    let stages = stages.into_inner().expect("no part panicked");
+    let all = ["draining", "holding", "settling", "stable"];
+    assert!(stages.iter().eq(all), "changes came only in {stages:?}");
 }
 
-fn flap_all(seeds: Range<u64>) {
+/// Adds to `stages` those in which a change came.
+fn flap_all(seeds: Range<u64>, stages: &Mutex<BTreeSet<String>>) {
     TestEnvironment::run(async |env| {
         let members = env.members(MEMBERS).await?;
         let settings = Settings {
@@ -49,22 +57,37 @@ fn flap_all(seeds: Range<u64>) {
         let watchers = Watchers::start(watchers).await?;
         for seed in seeds {
             let sequence = flap(&mut cluster, &watchers, &all, seed).await;
-            sequence.with_context(|| format!("seed {seed}"))?;
+            let hit = sequence.with_context(|| format!("seed {seed}"))?;
+            println!("seed {seed}: changes while {}", hit.join(", "));
+            stages.lock().expect("no part panicked").extend(hit);
         }
         cluster.expect_members_agree(&members, STREAMS)
     });
 }
 
 /// Adds, removes and adds, and expects everything to be as the last roster
-/// says.
-async fn flap(cluster: &mut Cluster, watchers: &Watchers, all: &[Entry], seed: u64) -> Result<()> {
+/// says. Returns the stages in which the changes came.
+async fn flap(
+    cluster: &mut Cluster,
+    watchers: &Watchers,
+    all: &[Entry],
+    seed: u64,
+) -> Result<Vec<String>> {
     let mut random = Rng::with_seed(seed);
     let start = Instant::now();
     let epoch = cluster.epoch();
     let before = cluster.control_plane.entries().to_vec();
+    let mut stages = Vec::new();
     for _ in 0..3 {
+        let status = cluster.control_plane.status().await?;
+        stages.extend(status["stage"].as_str().map(String::from));
         cluster.edit(some_of(all, &mut random))?;
-        let pause = random.u64(0..LONGEST_PAUSE_MS);
+        let longest = if random.bool() {
+            SHORT_PAUSE_MS
+        } else {
+            LONGEST_PAUSE_MS
+        };
+        let pause = random.u64(0..longest);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     if cluster.control_plane.entries() == before {
@@ -88,7 +111,7 @@ async fn flap(cluster: &mut Cluster, watchers: &Watchers, all: &[Entry], seed: u
         let next = next.with_context(|| format!("{session:?} did not come back"))?;
         expect_need(&session, next.epoch, watchers, &published)?;
     }
-    Ok(())
+    Ok(stages)
 }
 
 fn some_of(all: &[Entry], random: &mut Rng) -> Vec<Entry> {

@@ -16,6 +16,7 @@
 //! | `yorkies_members_listed{state}` | members in the registry: `serving`, `failing` (they serve, though their checks fail), `awaited` (no check has passed yet), `ejected`, `drained` (by order) |
 //! | `yorkies_health_checks_total{outcome}` | checks of members: `passed` or `failed` |
 //! | `yorkies_health_held_back` | **alarm** above 0: members that would be ejected, if not too many were |
+//! | `yorkies_health_keeps_last` | **alarm** above 0: nobody of those that are listed serves, and the last roster stays |
 //! | `yorkies_health_ejections_total`, `yorkies_health_readmissions_total` | members that were ejected, and those that came back |
 //! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file`, `leases`, `etcd` or `dns`, last gave a good answer: a few seconds at most while all is well |
 //! | `yorkies_rebalance_under_way` | 1 while a rebalance holds or drains |

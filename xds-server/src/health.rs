@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config;
 use crate::fleet::Fleet;
+use crate::rebalance::Board;
 
 mod collector;
 mod judge;
@@ -109,6 +110,7 @@ pub fn start(
     last: Option<&Roster>,
     rosters: watch::Receiver<Option<Roster>>,
     fleet: Arc<Fleet>,
+    board: Arc<Board>,
 ) -> (Arc<Health>, watch::Receiver<Option<Serving>>) {
     let path = kept::path(state_file);
     let kept = kept::read(&path);
@@ -121,6 +123,7 @@ pub fn start(
         settings: settings.cloned().map(Arc::new),
         store: kept::Store::start(path, kept),
         fleet,
+        board,
         rosters,
         asked,
         serving,

@@ -43,6 +43,7 @@ pub async fn run(
         last.and_then(|last| last.members).as_ref(),
         listed,
         Arc::clone(&fleet),
+        Arc::clone(&board),
     );
     let (admin, registered) = Admin::new(&config, &sources, &health, &fleet, &board);
     let Registered {

@@ -3,8 +3,8 @@
 //! The control plane ejects nobody on its own word alone while there are
 //! proxies: they have to find the member dead as well. Two things say so here.
 //! Envoy answers in the member's place, since it could not connect or the
-//! connection broke; or unary calls wait for an answer. One answer of the member
-//! takes it all back. Where a request is, is taken from the prediction, and what
+//! connection broke; or unary calls wait for an answer, or for longer than they
+//! may, which alone ejects nobody. One answer of the member takes it all back. Where a request is, is taken from the prediction, and what
 //! Envoy answers by the number of its headers, so that a request that is well
 //! costs no call of the host.
 
@@ -28,9 +28,21 @@ const MEMORY: Duration = Duration::from_secs(10);
 
 const FLAGS: &[&str] = &["response", "flags"];
 
-/// Bits of `response.flags` (Envoy's `CoreResponseFlag`): upstream request
-/// timeout, upstream connection failure, upstream connection termination.
-const UNREACHED: u64 = 1 << 2 | 1 << 5 | 1 << 6;
+/// Bits of `response.flags` (Envoy's `CoreResponseFlag`): upstream connection
+/// failure, upstream connection termination.
+const UNREACHED: u64 = 1 << 5 | 1 << 6;
+
+/// The like: upstream request timeout. How long that is, is up to the route.
+const UNANSWERED: u64 = 1 << 2;
+
+/// What the member did not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failing {
+    /// Take the request.
+    ToBeReached,
+    /// Answer it in time.
+    ToAnswer,
+}
 
 /// See the module. By the address of the member.
 #[derive(Debug, Default)]
@@ -39,8 +51,10 @@ pub(super) struct Reach(BTreeMap<SocketAddr, Row>);
 /// Since its last answer.
 #[derive(Debug, Default)]
 struct Row {
-    /// Requests that Envoy answered in its place.
-    failed: u64,
+    /// Requests that Envoy answered in its place, since they did not reach it.
+    unreached: u64,
+    /// The like, since it took too long.
+    timed_out: u64,
     /// Looks in a row at which calls waited for it.
     silent: u64,
     last: Duration,
@@ -56,10 +70,14 @@ impl Reach {
         self.0.is_empty()
     }
 
-    /// A request did not reach that member.
-    pub(super) fn failed(&mut self, address: SocketAddr, now: Duration) {
+    /// Envoy answered a request in the place of that member.
+    pub(super) fn failed(&mut self, address: SocketAddr, failing: Failing, now: Duration) {
         let row = self.0.entry(address).or_default();
-        row.failed = row.failed.saturating_add(1);
+        let count = match failing {
+            Failing::ToBeReached => &mut row.unreached,
+            Failing::ToAnswer => &mut row.timed_out,
+        };
+        *count = count.saturating_add(1);
         row.last = now;
     }
 
@@ -86,29 +104,39 @@ impl Reach {
 
     /// Requests in a row that did not reach that member.
     pub(super) fn unreached(&self, address: SocketAddr) -> u64 {
-        self.0.get(&address).map_or(0, |row| row.failed)
+        self.0.get(&address).map_or(0, |row| row.unreached)
     }
 
-    /// Looks in a row at which calls waited for that member, from the second on:
-    /// until then another answer may have come.
+    /// Calls in a row that waited for that member in vain, and looks in a row at
+    /// which some wait, from the second on: until then another answer may have
+    /// come.
     pub(super) fn unanswered(&self, address: SocketAddr) -> u64 {
         let row = self.0.get(&address);
-        row.map_or(0, |row| row.silent.saturating_sub(1))
+        row.map_or(0, |row| {
+            row.timed_out.saturating_add(row.silent.saturating_sub(1))
+        })
     }
 }
 
-/// Whether Envoy answers the current request since it does not reach the member.
+/// What the member fails to do, if Envoy answers the current request in its
+/// place for that.
 ///
 /// # Errors
 /// When the host does not say.
-pub(super) fn is_unreached(host: &impl Host) -> Result<bool, HostError> {
+pub(super) fn failing(host: &impl Host) -> Result<Option<Failing>, HostError> {
     let flags = match host.property(FLAGS) {
         Ok(flags) => flags,
-        Err(HostError::NotFound) => return Ok(false),
+        Err(HostError::NotFound) => return Ok(None),
         Err(error) => return Err(error),
     };
     let flags = <[u8; 8]>::try_from(flags.as_slice()).map_or(0, u64::from_le_bytes);
-    Ok(flags & UNREACHED != 0)
+    Ok(if flags & UNREACHED != 0 {
+        Some(Failing::ToBeReached)
+    } else if flags & UNANSWERED != 0 {
+        Some(Failing::ToAnswer)
+    } else {
+        None
+    })
 }
 
 #[cfg(test)]
@@ -125,9 +153,9 @@ mod tests {
     fn failures_count_until_an_answer() {
         let mut reach = Reach::new();
         assert!(reach.is_well());
-        reach.failed(address(1), SECOND);
-        reach.failed(address(1), SECOND);
-        reach.failed(address(2), SECOND);
+        reach.failed(address(1), Failing::ToBeReached, SECOND);
+        reach.failed(address(1), Failing::ToBeReached, SECOND);
+        reach.failed(address(2), Failing::ToBeReached, SECOND);
         assert_eq!(
             (reach.unreached(address(1)), reach.unreached(address(3))),
             (2, 0)
@@ -157,7 +185,7 @@ mod tests {
     #[test]
     fn what_was_long_ago_is_forgotten() {
         let mut reach = Reach::new();
-        reach.failed(address(1), SECOND);
+        reach.failed(address(1), Failing::ToBeReached, SECOND);
         reach.look(&BTreeSet::new(), SECOND * 10);
         assert_eq!(reach.unreached(address(1)), 1);
         reach.look(&BTreeSet::new(), SECOND * 11);

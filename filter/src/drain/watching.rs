@@ -4,7 +4,7 @@ use crate::host::{Host, HostError};
 use crate::metrics::{Counter, Metrics};
 
 use super::open::Place;
-use super::reach::{MOST_HEADERS, is_unreached};
+use super::reach::{MOST_HEADERS, failing};
 use super::survey::Survey;
 use super::upstream::{Went, went};
 use super::{Drain, Seen};
@@ -64,10 +64,9 @@ impl Drain {
         let Some(address) = owner.map(|owner| owner.member.address) else {
             return Ok(());
         };
-        if is_unreached(host)? {
-            self.reach.failed(address, self.now);
-        } else {
-            self.reach.answered(address);
+        match failing(host)? {
+            Some(failing) => self.reach.failed(address, failing, self.now),
+            None => self.reach.answered(address),
         }
         Ok(())
     }

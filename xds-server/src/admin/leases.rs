@@ -57,6 +57,7 @@ pub(super) async fn acquire(
         address,
         weight,
         incarnation,
+        health_port,
         ttl_ms,
     } = understood(asked)?;
     let ttl = ttl_ms.map_or(DEFAULT_TTL, Duration::from_millis);
@@ -70,6 +71,7 @@ pub(super) async fn acquire(
     }
     let member = Member {
         incarnation,
+        health_port,
         ..Member::new(id, address, weight)
     };
     let leases = leases(&admin)?;

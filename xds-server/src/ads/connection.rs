@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -81,16 +80,16 @@ pub(super) async fn serve<S, F>(
     let first = Instant::now() + access.limits.handshake_timeout;
     let Some(tls) = &access.tls else {
         let peer = access.peer(address, Names::default());
-        return serve_http2(stream, first, peer, access, service, stop).await;
+        return Box::pin(serve_http2(stream, first, peer, access, service, stop)).await;
     };
     let shaken = tokio::select! {
-        shaken = timeout_at(first, shake_hands(tls, stream)) => shaken,
+        shaken = timeout_at(first, Box::pin(shake_hands(tls, stream))) => shaken,
         () = stop.requested() => return,
     };
     match shaken {
         Ok(Ok((stream, names))) => {
             let peer = access.peer(address, names);
-            serve_http2(stream, first, peer, access, service, stop).await;
+            Box::pin(serve_http2(stream, first, peer, access, service, stop)).await;
         }
         Ok(Err(error)) => {
             if let Some(unlogged) = access.refusals.count(Refusal::Tls) {
@@ -126,19 +125,22 @@ async fn serve_http2<I, S, F>(
     let open = Open::default();
     let limits = &access.limits;
     let gathering = Gathering::new(io);
-    let connection = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .keep_alive_interval(limits.keepalive_interval)
-        .keep_alive_timeout(limits.keepalive_timeout)
-        .max_send_buf_size(MAX_BUFFERED)
-        .max_header_list_size(MAX_HEADERS)
-        .max_concurrent_streams(limits.streams_per_connection.saturating_add(TOLD))
-        .serve_connection(
-            TokioIo::new(gathering.clone()),
-            limited(service, peer, access.clone(), open.clone()),
-        );
+    // Boxed, like the others: each future that one is moved through would
+    // otherwise have room for all of it, on every connection.
+    let mut connection = Box::pin(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(limits.keepalive_interval)
+            .keep_alive_timeout(limits.keepalive_timeout)
+            .max_send_buf_size(MAX_BUFFERED)
+            .max_header_list_size(MAX_HEADERS)
+            .max_concurrent_streams(limits.streams_per_connection.saturating_add(TOLD))
+            .serve_connection(
+                TokioIo::new(gathering.clone()),
+                limited(service, peer, access.clone(), open.clone()),
+            ),
+    );
     let serving = async {
-        let mut connection = pin!(connection);
         tokio::select! {
             result = connection.as_mut() => result,
             () = stop.requested() => {

@@ -1,6 +1,7 @@
 //! What members that register themselves say, and hear.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,10 @@ pub struct AcquireLease {
     /// Which run of the server it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
+    /// Port at which it is asked for its health; left out, that of
+    /// `health.port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_port: Option<NonZeroU16>,
     /// How long the lease lasts after a renewal; left out, 15 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,

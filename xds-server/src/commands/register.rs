@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
@@ -39,6 +40,9 @@ pub(crate) struct Asked {
     /// Which run of the server it is [default: with COMMAND another for each start, else none]
     #[arg(long, value_name = "TEXT", env = "YORKIES_REGISTER_INCARNATION")]
     incarnation: Option<String>,
+    /// Port at which the control plane asks it for its health [default: that of health.port]
+    #[arg(long, value_name = "PORT", env = "YORKIES_REGISTER_HEALTH_PORT")]
+    health_port: Option<NonZeroU16>,
     /// What answers with a success once the server can serve; without it, it can at once.
     #[arg(long, value_name = "URL", env = "YORKIES_REGISTER_HEALTH")]
     health: Option<ServerUrl>,

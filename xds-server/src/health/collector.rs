@@ -78,6 +78,12 @@ impl Collector for OfMembers {
             "Members that would be ejected, if not too many were",
             shown.held_back,
         )?;
+        gauge(
+            encoder,
+            "health_keeps_last",
+            "1 while the last roster stays, since nobody of those that are listed serves",
+            u64::from(shown.keeps_last),
+        )?;
         let ejected = "Members that were ejected";
         counter(encoder, "health_ejections", ejected, shown.ejections)?;
         let readmitted = "Members that came back after that";

@@ -50,8 +50,11 @@ pub(super) struct Judge {
     wards: BTreeMap<String, Ward>,
     /// Members of the last assignment before the start, until they are listed.
     last: BTreeMap<String, Member>,
-    /// Those that served or were ejected when they left the registry, or
-    /// before the start.
+    /// To whom proxies route.
+    assigned: Option<Roster>,
+    /// Those that have left the registry and are still assigned.
+    leaving: BTreeMap<String, Ward>,
+    /// Those that served or were ejected when they left, or before the start.
     gone: BTreeMap<String, Gone>,
     drained: BTreeSet<String>,
     sight: Sight,
@@ -59,6 +62,8 @@ pub(super) struct Judge {
     held_back: BTreeSet<String>,
     /// The last one that was decided on.
     roster: Option<Roster>,
+    /// Whether that stays only since nobody of those that are listed serves.
+    keeps_last: bool,
     ejections: u64,
     readmissions: u64,
     /// Until when the very first roster waits for checks; absent until the
@@ -75,15 +80,25 @@ impl Judge {
             rules,
             wards: BTreeMap::new(),
             last: members.map(|m| (m.id.clone(), m.clone())).collect(),
+            assigned: last.cloned(),
+            leaving: BTreeMap::new(),
             gone: kept.gone,
             drained: kept.drained,
             sight: Sight::default(),
             held_back: BTreeSet::new(),
             roster: None,
+            keeps_last: false,
             ejections: 0,
             readmissions: 0,
             first_until: None,
             happened: Vec::new(),
+        }
+    }
+
+    /// Proxies route to these now.
+    pub(super) fn assigned(&mut self, roster: Option<Roster>) {
+        if roster.is_some() {
+            self.assigned = roster;
         }
     }
 
@@ -94,22 +109,16 @@ impl Judge {
             _ => Duration::ZERO,
         };
         self.first_until.get_or_insert(now + wait);
-        let left: Vec<String> = self
-            .wards
-            .keys()
-            .filter(|id| roster.get(id).is_none())
-            .cloned()
-            .collect();
-        for id in left {
-            if let Some(ward) = self.wards.remove(&id) {
-                self.remember(id, ward.gone());
-            }
-        }
+        self.part(roster);
         for member in roster.members() {
             let has_checks = self.rules.is_some();
             if let Some(ward) = self.wards.get_mut(&member.id) {
                 ward.listed(member, has_checks);
                 continue;
+            }
+            if self.drained.contains(&member.id) {
+                let id = member.id.clone();
+                self.happened.push(Happened::StillDrained { id });
             }
             let gone = self.gone.remove(&member.id);
             let ward = match (self.last.remove(&member.id), gone) {
@@ -123,6 +132,27 @@ impl Judge {
         for (id, member) in std::mem::take(&mut self.last) {
             self.remember(id, Some(Gone::from(member)));
         }
+    }
+
+    /// Follows who leaves, and who is back before anybody else owned its keys:
+    /// that one was never away.
+    fn part(&mut self, roster: &Roster) {
+        let left = self.wards.extract_if(.., |id, _| roster.get(id).is_none());
+        self.leaving.extend(left);
+        let assigned = self.assigned.as_ref();
+        let is_assigned = |id: &str| assigned.is_some_and(|roster| roster.get(id).is_some());
+        let away = self.leaving.extract_if(.., |id, _| !is_assigned(id));
+        for (id, ward) in away.collect::<Vec<_>>() {
+            self.remember(id, ward.gone());
+        }
+        let back = self
+            .leaving
+            .extract_if(.., |id, _| roster.get(id).is_some());
+        self.wards.extend(back.map(|(id, mut ward)| {
+            // Nobody has checked it meanwhile.
+            ward.forget_checks();
+            (id, ward)
+        }));
     }
 
     /// Whoever comes back in the same incarnation may have stale caches.
@@ -142,9 +172,9 @@ impl Judge {
         self.wards.keys().map(String::as_str)
     }
 
-    /// Where to check that one.
-    pub(super) fn address_of(&self, id: &str) -> Option<SocketAddr> {
-        Some(self.wards.get(id)?.listed.address)
+    /// How that one is listed: whom to check, and where.
+    pub(super) fn listed_as(&self, id: &str) -> Option<&Member> {
+        Some(&self.wards.get(id)?.listed)
     }
 
     /// Whether it matters now which incarnation that one is.
@@ -226,12 +256,14 @@ impl Judge {
 
     /// What has to outlive a restart.
     pub(super) fn kept(&self) -> Kept {
-        let wards = self.wards.iter();
-        let ejected = wards.filter_map(|(id, ward)| Some((id.clone(), ward.gone()?)));
+        let gone = |(id, ward): (&String, &Ward)| Some((id.clone(), ward.gone()?));
+        let ejected = self.wards.iter().filter_map(gone);
         let ejected = ejected.filter(|(_, gone)| gone.is_ejected);
+        let leaving = self.leaving.iter().filter_map(gone);
+        let others = ejected.chain(leaving);
         Kept {
             drained: self.drained.clone(),
-            gone: self.gone.clone().into_iter().chain(ejected).collect(),
+            gone: self.gone.clone().into_iter().chain(others).collect(),
         }
     }
 }

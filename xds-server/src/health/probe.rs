@@ -1,6 +1,7 @@
 //! One check of one member, over the network.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use prost::Message;
+use sharding::Member;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::client::Grpc;
@@ -45,17 +47,22 @@ struct HealthCheckResponse {
     status: i32,
 }
 
-/// Checks the member that serves at `address`, and asks for its incarnation if
-/// it `wants` it: it is absent when the member does not tell.
+/// Where that member is asked.
+pub(super) fn place(settings: &Health, member: &Member) -> SocketAddr {
+    let own = member.health_port.map(NonZeroU16::get);
+    with_port(member.address, own.or(settings.port))
+}
+
+/// Checks the member that is asked at `at`, and asks for its incarnation if it
+/// `wants` it: it is absent when the member does not tell.
 ///
 /// # Errors
 /// Why the check does not pass, for a person.
 pub(super) async fn probe(
     settings: &Health,
-    address: SocketAddr,
+    at: SocketAddr,
     wants: bool,
 ) -> Result<Option<String>, String> {
-    let at = with_port(address, settings.port);
     let check = async {
         match &settings.check {
             Check::Http(path) => check_http(at, path).await,

@@ -68,6 +68,9 @@ pub struct Shown {
     pub members: Vec<MemberHealth>,
     /// Members that would be ejected, if not too many were.
     pub held_back: u64,
+    /// Whether the last roster stays, since nobody of those that are listed
+    /// serves.
+    pub keeps_last: bool,
     /// Members that were ejected since the start.
     pub ejections: u64,
     /// Members that came back from that.

@@ -15,11 +15,12 @@ use super::collector::Counts;
 use super::judge::{Happened, Judge};
 use super::kept::Store;
 use super::order::{Order, OrderRefused};
-use super::probe::probe;
+use super::probe::{place, probe};
 use super::rounds::Rounds;
 use super::shown::Shown;
 use crate::config::Health;
 use crate::fleet::Fleet;
+use crate::rebalance::Board;
 
 /// Most checks that are under way at a time: as many connections.
 const MAX_AT_ONCE: usize = 512;
@@ -50,6 +51,7 @@ pub(super) struct Parts {
     pub(super) settings: Option<Arc<Health>>,
     pub(super) store: Store,
     pub(super) fleet: Arc<Fleet>,
+    pub(super) board: Arc<Board>,
     pub(super) rosters: watch::Receiver<Option<Roster>>,
     pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) serving: watch::Sender<Option<Serving>>,
@@ -150,6 +152,8 @@ impl Station {
         let roster = self.parts.rosters.borrow_and_update().clone();
         let Some(roster) = roster else { return };
         let (judge, now) = (&mut self.parts.judge, Instant::now());
+        let current = self.parts.board.read().current;
+        judge.assigned(current.and_then(|current| current.members.clone()));
         judge.listed(&roster, now);
         if self.parts.settings.is_some() {
             self.rounds.follow(judge.to_check(), now);
@@ -213,13 +217,14 @@ impl Station {
             && let Some((id, round)) = self.rounds.start(now)
         {
             let judge = &self.parts.judge;
-            let Some(address) = judge.address_of(&id) else {
+            let Some(listed) = judge.listed_as(&id) else {
                 continue;
             };
+            let (address, at) = (listed.address, place(settings, listed));
             let wants = round % self.incarnation_rounds == 0 || judge.wants_incarnation(&id);
             let settings = Arc::clone(settings);
             self.running.spawn(async move {
-                let result = probe(&settings, address, wants).await;
+                let result = probe(&settings, at, wants).await;
                 Checked {
                     id,
                     address,
@@ -284,6 +289,16 @@ fn log(happened: &Happened) {
             error!(members, "Nobody is ejected: too many members fail");
         }
         Happened::NoLongerHeldBack => info!("Ejections are no longer held back"),
+        Happened::KeepsLast => {
+            error!("Nobody of those that are listed serves: the last roster stays");
+        }
+        Happened::NoLongerKeepsLast => info!("Somebody of those that are listed serves again"),
+        Happened::StillDrained { id } => {
+            warn!(
+                member = id,
+                "Member is listed anew and stays drained: undrain it if another server has its id now"
+            );
+        }
         Happened::Ordered { id, order } => {
             info!(member = id, order = order.name(), "Order taken");
         }

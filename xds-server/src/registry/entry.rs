@@ -1,6 +1,7 @@
 //! A member as it is written down, in a file or by a program.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -22,6 +23,9 @@ pub(super) struct Entry {
     /// Tells one run of the server from the next, so that `plan` knows whose
     /// caches may be stale. It decides over no key.
     incarnation: Option<String>,
+    /// Port at which it is asked for its health. Left out, that of
+    /// `health.port`.
+    health_port: Option<NonZeroU16>,
 }
 
 impl Entry {
@@ -32,9 +36,11 @@ impl Entry {
             address,
             weight,
             incarnation,
+            health_port,
         } = self;
         Member {
             incarnation,
+            health_port,
             ..Member::new(id.unwrap_or(default_id), address, weight)
         }
     }

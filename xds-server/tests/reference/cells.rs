@@ -53,7 +53,7 @@ pub(crate) fn inner(kind: &str) -> &str {
 fn values(kind: &str) -> Result<&'static str> {
     Ok(match inner(kind) {
         "bool" => "`true`, `false`",
-        "u16" | "u32" => "number",
+        "u16" | "NonZeroU16" | "u32" => "number",
         "String" => "text",
         "PathBuf" => "path",
         "Duration" => "duration",

@@ -170,11 +170,11 @@ fn requests_that_do_not_reach_a_member_are_told_until_it_answers() {
         .map(key)
         .filter(|key| scene.owner(key) == 'b')
         .collect();
-    for (id, flag) in [(10, 1 << 5), (11, 1 << 6), (12, 1 << 2)] {
+    for (id, flag) in [(10, 1 << 5), (11, 1 << 6)] {
         let mut call = scene.send(id, PUSH, &keys[0]);
         scene.answer_with(id, &mut call, 3, flag);
     }
-    assert_eq!(unreached(&scene), [("b".to_owned(), 3)]);
+    assert_eq!(unreached(&scene), [("b".to_owned(), 2)]);
     // Of more headers, since it is looked closer at now.
     let mut call = scene.send(13, PUSH, &keys[1]);
     scene.answer_with(13, &mut call, 9, 0);
@@ -222,5 +222,19 @@ fn calls_that_wait_for_an_answer_are_told_and_streams_are_not() {
     }
     assert_eq!(unanswered(&scene), [("a".to_owned(), 1)]);
     scene.answer(11, &mut call);
+    assert_eq!(unanswered(&scene), []);
+}
+
+#[test]
+fn a_call_that_waited_longer_than_its_route_allows_is_told_as_unanswered() {
+    let scene = Scene::new("a");
+    let mut call = scene.send(10, PUSH, "p/d");
+    scene.answer_with(10, &mut call, 3, 1 << 2);
+    assert_eq!(unanswered(&scene), [("a".to_owned(), 1)]);
+    let mut call = scene.send(11, PUSH, "p/d");
+    scene.answer_with(11, &mut call, 3, 1 << 2);
+    assert_eq!(unreached(&scene), []);
+    let mut call = scene.send(12, PUSH, "p/d");
+    scene.answer_with(12, &mut call, 9, 0);
     assert_eq!(unanswered(&scene), []);
 }

@@ -94,8 +94,14 @@ impl Scene {
         let (fleet, board) = (Arc::<Fleet>::default(), Arc::<Board>::default());
         let (sources, _) = registry::start(&config.registry, &LookAgain::default()).unwrap();
         let (rosters, receiver) = watch::channel(None);
-        let (health, serving) =
-            health::start(None, &config.state_file, None, receiver, Arc::clone(&fleet));
+        let (health, serving) = health::start(
+            None,
+            &config.state_file,
+            None,
+            receiver,
+            Arc::clone(&fleet),
+            Arc::clone(&board),
+        );
         let (admin, registered) = Admin::new(&config, &sources, &health, &fleet, &board);
         let parts = Parts {
             config,

@@ -88,6 +88,7 @@ impl Held {
             address,
             weight,
             incarnation,
+            health_port,
             ttl,
             ..
         } = self.asked.clone();
@@ -96,6 +97,7 @@ impl Held {
             address,
             weight,
             incarnation,
+            health_port,
             ttl_ms: Some(ttl.as_millis() as u64),
         };
         let since = Instant::now();

@@ -45,6 +45,12 @@ pub(in crate::health) enum Happened {
     HeldBack { ids: Vec<String> },
     /// Nobody is held back any more.
     NoLongerHeldBack,
+    /// Nobody of those that are listed serves: the last roster stays.
+    KeepsLast,
+    /// Somebody does again.
+    NoLongerKeepsLast,
+    /// A member is listed anew, and was drained before.
+    StillDrained { id: String },
     /// A person wants that.
     Ordered { id: String, order: Order },
 }
@@ -61,8 +67,10 @@ impl Judge {
         let is_early = self.awaits_first(now);
         if is_early {
             due = earlier(due, self.first_until);
-        } else if let Some(roster) = self.who_serves() {
-            self.roster = Some(roster);
+        } else {
+            let serving = self.who_serves();
+            self.keep_last(serving.is_none() && self.roster.is_some());
+            self.roster = serving.or(self.roster.take());
         }
         Decision {
             roster: self.roster.clone(),
@@ -197,6 +205,17 @@ impl Judge {
             }
         });
         self.held_back = ids;
+    }
+
+    fn keep_last(&mut self, keeps_last: bool) {
+        if keeps_last != self.keeps_last {
+            self.keeps_last = keeps_last;
+            self.happened.push(if keeps_last {
+                Happened::KeepsLast
+            } else {
+                Happened::NoLongerKeepsLast
+            });
+        }
     }
 
     /// Whether the very first roster waits for those that were not checked yet:

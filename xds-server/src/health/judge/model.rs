@@ -21,6 +21,8 @@ enum Op {
     Order(u8, Order),
     Wait(u64),
     Restart,
+    /// Proxies route as was decided last.
+    Assign,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -35,6 +37,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (member, order).prop_map(|(id, order)| Op::Order(id, order)),
         2 => (0..100_u64).prop_map(Op::Wait),
         1 => Just(Op::Restart),
+        4 => Just(Op::Assign),
     ]
 }
 
@@ -108,7 +111,7 @@ impl World {
             }
             Op::Pass(id, run) => {
                 let id = name(*id);
-                if let Some(address) = self.judge.address_of(&id) {
+                if let Some(address) = self.judge.listed_as(&id).map(|listed| listed.address) {
                     let run = run.map(|run| run.to_string());
                     self.judge.checked(&id, address, Ok(run), self.now);
                     self.failures.remove(&id);
@@ -117,7 +120,7 @@ impl World {
             }
             Op::Fail(id) => {
                 let id = name(*id);
-                if let Some(address) = self.judge.address_of(&id) {
+                if let Some(address) = self.judge.listed_as(&id).map(|listed| listed.address) {
                     self.judge
                         .checked(&id, address, Err("no".to_owned()), self.now);
                     *self.failures.entry(id).or_default() += 1;
@@ -143,6 +146,7 @@ impl World {
                 self.failures.clear();
                 self.ejections = 0;
             }
+            Op::Assign => self.judge.assigned(self.served.clone()),
         }
         if matches!(op, Op::List(_) | Op::Move(_) | Op::Restart) {
             let listed = self.listed();

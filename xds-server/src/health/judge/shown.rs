@@ -22,6 +22,7 @@ impl Judge {
         Shown {
             members: members.collect(),
             held_back: self.held_back.len() as u64,
+            keeps_last: self.keeps_last,
             ejections: self.ejections,
             readmissions: self.readmissions,
         }

@@ -105,13 +105,18 @@ impl Ward {
     /// The registry has it so now.
     pub(super) fn listed(&mut self, member: &Member, has_checks: bool) {
         if self.listed.address != member.address {
-            (self.failures, self.passes, self.passing_since) = (0, 0, None);
-            (self.problem, self.is_fresh) = (None, false);
+            self.forget_checks();
         }
         self.listed = member.clone();
         if !has_checks {
             self.follow_registry();
         }
+    }
+
+    /// What was found so far says nothing of now.
+    pub(super) fn forget_checks(&mut self) {
+        (self.failures, self.passes, self.passing_since) = (0, 0, None);
+        (self.problem, self.is_fresh) = (None, false);
     }
 
     /// Takes in a check. Returns whether anything can follow from it.
@@ -163,6 +168,7 @@ impl Ward {
         Some(Member {
             address: at,
             incarnation: self.incarnation().cloned(),
+            health_port: None,
             ..self.listed.clone()
         })
     }

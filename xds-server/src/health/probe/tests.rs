@@ -90,6 +90,17 @@ async fn nobody_and_silence_are_failures_that_say_so() {
     assert_eq!(probe(&settings(Check::Tcp), silent, false).await, Ok(None));
 }
 
+#[test]
+fn a_member_is_asked_at_its_own_port_else_at_that_of_all_else_where_it_serves() {
+    let mut member = Member::new("a", ([10, 0, 0, 1], 80).into(), 1);
+    let mut settings = http("/");
+    assert_eq!(place(&settings, &member).port(), 80);
+    settings.port = Some(81);
+    assert_eq!(place(&settings, &member).port(), 81);
+    member.health_port = NonZeroU16::new(82);
+    assert_eq!(place(&settings, &member), ([10, 0, 0, 1], 82).into());
+}
+
 #[tokio::test]
 async fn the_incarnation_is_read_where_it_is_and_missing_where_it_is_not() {
     let well = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;

@@ -99,6 +99,7 @@ async fn a_server_that_goes_away_is_ejected_and_one_that_is_drained_stays_known(
         None,
         listed,
         Arc::clone(&fleet),
+        Arc::default(),
     );
     assert_eq!(serves(&mut serving, 3).await.ejections, 0);
 
@@ -142,8 +143,14 @@ async fn three_thousand_members_are_checked_on_time() {
     let settings = settings("{check: {http: /health}, interval: 2s, timeout: 2s}");
     let folder = tempfile::tempdir().unwrap();
     let state_file = folder.path().join("state.json");
-    let (health, mut serving) =
-        health::start(Some(&settings), &state_file, None, listed, Arc::default());
+    let (health, mut serving) = health::start(
+        Some(&settings),
+        &state_file,
+        None,
+        listed,
+        Arc::default(),
+        Arc::default(),
+    );
     serves(&mut serving, 3000).await;
     let (passed, failed) = health.counts.read();
     let (start, used) = (Instant::now(), cpu_time());
