@@ -15,7 +15,7 @@ RELEASED    := YORKIES_XDS_SERVER=$(TARGET)/release/xds-server YORKIES_DOCUMENT_
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory bench-xds released dist compose-test build filter toolchain envoy node python chromium compose jq etcd clean
+.PHONY: help demo up test matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory bench-xds released dist compose-test build filter toolchain envoy node python chromium compose tools etcd clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,10 +28,10 @@ demo: toolchain envoy node ## Route documents through a real Envoy, add a server
 up: toolchain envoy node ## The same, kept running until Ctrl-C, with a page to write on
 	@cargo run -q -p yorkies-tests --bin demo -- --keep
 
-test: toolchain envoy node python chromium compose jq etcd ## All tests, the end-to-end ones on a real Envoy
+test: toolchain envoy node python chromium compose tools etcd ## All tests, the end-to-end ones on a real Envoy
 	cargo test --workspace
 
-matrix: toolchain node python chromium compose jq etcd ## The end-to-end tests on every supported Envoy
+matrix: toolchain node python chromium compose tools etcd ## The end-to-end tests on every supported Envoy
 	@for version in $(ENVOYS); do \
 	  echo "Envoy $$version"; \
 	  ENVOY_VERSION=$$version cargo test $(E2E) || exit 1; \
@@ -128,8 +128,10 @@ compose:
 	@docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null \
 	  || { echo "docker compose is missing: apt-get install docker-compose"; exit 1; }
 
-jq:
-	@command -v jq >/dev/null || { echo "jq is missing: apt-get install jq"; exit 1; }
+tools:
+	@for tool in curl jq openssl; do \
+	  command -v $$tool >/dev/null || { echo "$$tool is missing: apt-get install $$tool"; exit 1; }; \
+	done
 
 etcd:
 	@command -v etcd >/dev/null && command -v etcdctl >/dev/null \

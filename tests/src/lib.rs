@@ -31,6 +31,7 @@ mod figures;
 mod files;
 mod grpc_client;
 mod log;
+pub mod manual;
 mod markdown;
 mod member;
 mod member_process;

@@ -1,12 +1,15 @@
 //! Runs Compose, of version 1 or 2, as a project of its own.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use yorkies_tests::workspace;
+use yorkies_tests::{Scratch, workspace};
 
 /// Names the command; default: `docker compose` if there is one, else
 /// `docker-compose`.
@@ -18,15 +21,22 @@ const MOST: u64 = 40_000_000;
 /// The user of the containers, without any right of its own.
 const USER: &str = "10001:10001";
 
+/// A `docker` that knows Compose, of whichever version. It stands in a folder
+/// before those in which it looks for the other.
+const DOCKER: &str = "#!/bin/sh\nPATH=\"${PATH#*:}\"\n\
+    if [ \"$1\" = compose ]; then shift; exec COMPOSE \"$@\"; fi\nexec docker \"$@\"\n";
+
 /// Building the images takes the longest.
 const LIMIT: Duration = Duration::from_mins(25);
 
 /// One compose file as a project; its containers and volumes go with it.
 pub(super) struct Compose {
     command: Vec<String>,
+    file: String,
     project: String,
     port: u16,
     started: std::cell::Cell<bool>,
+    programs: Scratch,
 }
 
 /// Runs a test that is too long for the limit of the others.
@@ -44,41 +54,50 @@ pub(super) fn run(test: impl Future<Output = Result<()>>) {
 
 impl Compose {
     pub(super) fn new(file: &str) -> Result<Self> {
-        let mut command = match env::var(COMPOSE) {
+        let command: Vec<String> = match env::var(COMPOSE) {
             Ok(command) => command.split(' ').map(str::to_owned).collect(),
             Err(_) => found()?,
         };
-        command.extend(["-f".to_owned(), file.to_owned()]);
+        let programs = Scratch::new("compose")?;
+        let docker = programs.path().join("docker");
+        fs::write(&docker, DOCKER.replace("COMPOSE", &command.join(" ")))?;
+        fs::set_permissions(&docker, fs::Permissions::from_mode(0o755))?;
         Ok(Self {
             command,
+            file: file.to_owned(),
             project: format!("yorkies-test-{}", std::process::id()),
             port: TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
             started: false.into(),
+            programs,
         })
     }
 
-    /// Runs a step that is written as in a shell, without quotes.
-    pub(super) async fn run_line(&self, line: &str) -> Result<String> {
-        let arguments: Vec<&str> = line.split_whitespace().collect();
-        self.run(&arguments).await
+    /// What a command prints that is written as in a shell.
+    pub(super) async fn shell(&self, line: &str) -> Result<String> {
+        self.started.set(true);
+        let mut command = Command::new("bash");
+        let mut path = OsString::from(self.programs.path());
+        path.push(":");
+        path.push(env::var_os("PATH").context("no PATH")?);
+        command.args(["-euo", "pipefail", "-c", line]);
+        command.env("PATH", path);
+        self.output(command).await
     }
 
     /// What it prints; its errors go to ours.
     pub(super) async fn run(&self, arguments: &[&str]) -> Result<String> {
-        if arguments.first() == Some(&"up") {
-            self.started.set(true);
-        }
-        let mut command = tokio::process::Command::from(self.command(arguments));
-        command.kill_on_drop(true);
-        let output = tokio::time::timeout(LIMIT, command.output())
-            .await
-            .with_context(|| format!("{arguments:?} does not end"))??;
+        self.output(self.command(arguments)).await
+    }
+
+    async fn output(&self, command: Command) -> Result<String> {
+        let what = format!("{:?}", command.get_args().collect::<Vec<&OsStr>>());
+        let mut command = tokio::process::Command::from(self.of_project(command));
+        let output = command.kill_on_drop(true).output();
+        let output = tokio::time::timeout(LIMIT, output).await;
+        let output = output.with_context(|| format!("{what} does not end"))??;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        ensure!(
-            output.status.success(),
-            "{arguments:?}: {}: {text}",
-            output.status
-        );
+        let status = output.status;
+        ensure!(status.success(), "{what}: {status}: {text}");
         Ok(text)
     }
 
@@ -96,10 +115,14 @@ impl Compose {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.command[0]);
+        command.args(&self.command[1..]).args(arguments);
         command
-            .args(&self.command[1..])
-            .args(arguments)
+    }
+
+    fn of_project(&self, mut command: Command) -> Command {
+        command
             .current_dir(workspace())
+            .env("COMPOSE_FILE", &self.file)
             .env("COMPOSE_PROJECT_NAME", &self.project)
             .env("YORKIES_PORT", self.port.to_string())
             .stdin(Stdio::null())
@@ -111,10 +134,8 @@ impl Compose {
 impl Drop for Compose {
     fn drop(&mut self) {
         if self.started.get() {
-            let ended = self
-                .command(&["down", "-v", "--remove-orphans"])
-                .stdout(Stdio::null())
-                .status();
+            let down = self.command(&["down", "-v", "--remove-orphans"]);
+            let ended = self.of_project(down).stdout(Stdio::null()).status();
             assert!(
                 ended.is_ok_and(|status| status.success()),
                 "containers are left over"

@@ -1,8 +1,7 @@
 //! The compose files: valid for the Compose that is there, and the demo runs as
-//! the README says, where there is a Docker engine (`make compose-test`).
+//! the documents say, where there is a Docker engine (`make compose-test`).
 
 mod compose;
-mod readme;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,12 +12,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use compose::Compose;
 use sharding::{Assignment, FilterConfig};
+use yorkies_tests::manual::{Part, Scene, documents, expect_alike};
 use yorkies_tests::{TestEnvironment, eventually, run_xds_server, workspace};
 
 const DEMO: &str = "docker-compose.demo.yml";
 
 /// The documents of the audience, by shard key: those of the default project.
 const DOCUMENTS: usize = 100;
+
+/// Compose 1 prints it after what it has coloured.
+const PLAIN: &str = "\u{1b}[0m";
+
+/// To so many servers the documents scale it.
+const SERVERS: usize = 5;
 
 #[test]
 fn compose_understands_both_files() {
@@ -104,38 +110,84 @@ fn what_the_containers_are_made_of_is_what_is_tested() -> Result<()> {
 
 #[test]
 #[ignore = "takes minutes and a Docker engine: make compose-test"]
-fn the_demo_in_containers_does_what_the_readme_says() {
+fn the_demo_in_containers_does_what_the_documents_say() {
     compose::run(async {
         let demo = Compose::new(DEMO)?;
-        let steps = readme::steps(DEMO)?;
-        let mut before = None;
-        for step in &steps {
-            let output = demo.run_line(step).await?;
-            println!("$ {step}\n{output}");
-            match step {
-                _ if step.contains("--scale yorkie=5") => {
-                    let before = before.take().context("it is not running")?;
-                    expect_moved(&demo, &before, 5).await?;
+        let (mut before, mut run) = (None, 0);
+        for document in documents()? {
+            for part in &document.parts {
+                if let Part::Commands {
+                    block,
+                    scene: Scene::Compose,
+                    output,
+                } = part
+                {
+                    let mut printed = String::new();
+                    for line in block.text.lines() {
+                        let told = demo.shell(line).await;
+                        let told = told.with_context(|| block.place.clone())?;
+                        println!("$ {line}\n{told}");
+                        expect_done(&demo, line, &told, &mut before).await?;
+                        printed += &told;
+                        run += 1;
+                    }
+                    if let Some(said) = output {
+                        let said = format!("...\n{}\n...", said.text.trim_end());
+                        expect_alike(&said, &of_the_audience(&printed))?;
+                    }
                 }
-                _ if step.contains("xds-server status") => {
-                    let members = members_shown(&output);
-                    ensure!(members == 5, "{members} members of 5 are shown");
-                }
-                _ if step.contains("up -d") => {
-                    compose::expect_small_and_unprivileged("xds-server")?;
-                    compose::expect_small_and_unprivileged("document-server")?;
-                    before = Some(expect_watched(&demo).await?);
-                }
-                _ => {}
             }
         }
-        ensure!(
-            steps.len() >= 5,
-            "the README has {} steps only",
-            steps.len()
-        );
+        ensure!(run >= 13, "the documents have {run} steps only");
         Ok(())
     });
+}
+
+/// What a step has to come to; `before` is the assignment before it is scaled.
+async fn expect_done(
+    demo: &Compose,
+    step: &str,
+    printed: &str,
+    before: &mut Option<Assignment>,
+) -> Result<()> {
+    if step.contains("--scale ")
+        && let Some(before) = before.take()
+    {
+        return expect_moved(demo, &before, SERVERS).await;
+    }
+    if step.contains("--build") {
+        compose::expect_small_and_unprivileged("xds-server")?;
+        compose::expect_small_and_unprivileged("document-server")?;
+        *before = Some(expect_watched(demo).await?);
+    } else if step.contains("xds-server status") {
+        let members = members_shown(printed);
+        ensure!(members == SERVERS, "{members} members are shown");
+    } else if !step.contains("logs") && !step.contains("down") {
+        expect_placed(demo, SERVERS).await?;
+    }
+    Ok(())
+}
+
+/// Waits until everybody is where the assignment of so many servers says.
+async fn expect_placed(demo: &Compose, servers: usize) -> Result<(Assignment, String)> {
+    eventually("everybody in place", async || {
+        let assignment = assignment(demo).await?;
+        let members = assignment.roster().members().len();
+        ensure!(members == servers, "{members} members of {servers}");
+        let told = demo.run(&["logs", "audience"]).await?;
+        ensure!(seats(&told)? == predicted(&assignment), "{told}");
+        Ok((assignment, told))
+    })
+    .await
+}
+
+/// Without the name of the container before each line, be it in colours.
+fn of_the_audience(printed: &str) -> String {
+    let lines = printed.lines().map(|line| match line.split_once('|') {
+        Some((name, line)) if name.contains("audience") => line.trim_start_matches(PLAIN),
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Everybody watches, the page is there, and everybody is where the assignment
@@ -160,15 +212,7 @@ async fn expect_watched(demo: &Compose) -> Result<Assignment> {
 /// says, and at least the streams of documents that moved have ended. More only
 /// if the DNS told of the servers one after another.
 async fn expect_moved(demo: &Compose, before: &Assignment, servers: usize) -> Result<()> {
-    let (after, told) = eventually("a rebalance", async || {
-        let after = assignment(demo).await?;
-        let members = after.roster().members().len();
-        ensure!(members == servers, "{members} members of {servers}");
-        let told = demo.run(&["logs", "audience"]).await?;
-        ensure!(seats(&told)? == predicted(&after), "{told}");
-        Ok((after, told))
-    })
-    .await?;
+    let (after, told) = expect_placed(demo, servers).await?;
     let ended: usize = told.lines().filter_map(moved).sum();
     let needed = keys()
         .filter(|key| owner(before, key) != owner(&after, key))

@@ -1,18 +1,20 @@
-//! The commands that start a router, on free ports.
+//! The commands that start a router.
 
-use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use http::{Method, StatusCode};
 use yorkies_tests::{Client, Process, Protocol, Request, eventually};
 
 use crate::folder::Folder;
 
-/// Runs commands that go on, until an Envoy that they start has a listener and
+/// Runs commands that go on, until an Envoy that they start has that listener and
 /// the filter.
-pub(crate) async fn expect_router(folder: &Folder, commands: &str) -> Result<()> {
-    let listener = move_ports(folder)?;
+pub(crate) async fn expect_router(
+    folder: &Folder,
+    commands: &str,
+    listener: SocketAddr,
+) -> Result<()> {
     let command = folder.script(commands)?;
     let mut process = Process::spawn(command, "started", folder.path())?;
     eventually("a refusal of a request without a key", async || {
@@ -25,24 +27,4 @@ pub(crate) async fn expect_router(folder: &Folder, commands: &str) -> Result<()>
         Ok(Ok(()))
     })
     .await?
-}
-
-/// Gives the configuration other ports than the documents have; the listener's
-/// is returned.
-fn move_ports(folder: &Folder) -> Result<SocketAddr> {
-    let path = folder.path().join("yorkies.yaml");
-    let text = fs::read_to_string(&path).context("no yorkies.yaml is shown before")?;
-    let (listener, xds) = (free()?, free()?);
-    let moved = text.replace("0.0.0.0:8080", &listener.to_string());
-    ensure!(
-        moved != text,
-        "yorkies.yaml has no listener at 0.0.0.0:8080"
-    );
-    let more = format!("xds: {{ listen: '{xds}' }}\nadmin: {{ listen: '127.0.0.1:0' }}\n");
-    fs::write(path, moved + &more)?;
-    Ok(listener)
-}
-
-fn free() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

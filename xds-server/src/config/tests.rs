@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::*;
 
+mod refused;
+mod secrets;
+
 const LEAST: &str = "registry: {file: members.yaml}\nfilter: {module: filter.wasm}\n";
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -64,184 +67,6 @@ admin: {token_file: t}
 }
 
 #[test]
-fn a_bad_setting_is_named_with_its_line_and_reason() {
-    for (line, message) in [
-        (
-            "policy: maglev:65536",
-            "maglev table size 65536 is not usable",
-        ),
-        ("polcy: maglev", "unknown field `polcy`"),
-        ("upstream: {protocol: h3}", "unknown variant `h3`"),
-        ("xds: {listen: localhost}", "invalid socket address"),
-        (
-            "xds: {tls: {certificate: a, key: b, identity: ['{nod}']}}",
-            "identity \"{nod}\" is not usable",
-        ),
-        ("key_rules: [{path: x}]", "path pattern \"x\" is not usable"),
-        ("key_rules: [{path: /x, when: y}]", "unknown field `when`"),
-        (
-            "key_rules: [{path: /x, keys: [{field: a=1}]}]",
-            "unknown variant `field`",
-        ),
-        (
-            "key_rules: [{path: /x, learn: {id: a, key: b=1}}]",
-            "field path \"a\"",
-        ),
-        (
-            "projects: [{name: n, public_key: p, secret_key: s}]",
-            "unknown field `secret_key`",
-        ),
-        (
-            "cluster_secret_sha256: swordfish",
-            "a text of 9 bytes is no SHA-256 hash",
-        ),
-        ("verify: all", "unknown variant `all`"),
-        ("rebalance: {settle: 250}", "\"250\" is no duration"),
-        (
-            "drain: {rate: -5}",
-            "\"-5\" is no rate: expected 1 to 4294967295",
-        ),
-        ("drain: {window: 2s}", "unknown field `window`"),
-        (
-            "admin: {listen: localhost}",
-            "address \"localhost\" is not usable: expected IP:PORT, [IP]:PORT or none",
-        ),
-    ] {
-        let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
-        assert!(error.starts_with("yorkies.yaml: "), "{error}");
-        assert!(error.contains("line 3"), "{error}");
-        assert!(error.contains(message), "{error}");
-        assert!(!error.contains('\n'), "{error}");
-    }
-}
-
-#[test]
-fn a_check_that_cannot_work_is_named() {
-    for (health, message) in [
-        (
-            "{check: {http: health}}",
-            "health.check: \"health\" is not usable: expected a path",
-        ),
-        (
-            "{check: tcp, fail_after: 1}",
-            "health.fail_after: 1 is not usable: expected 2 to 100",
-        ),
-        (
-            "{check: tcp, timeout: 3s}",
-            "health.timeout: 3s is not usable: expected 1ms to 2s",
-        ),
-        ("{check: tcp, quorum: 0}", "health.quorum: 0 is not usable"),
-        (
-            "{check: tcp, incarnation: {port: 0}}",
-            "health.incarnation.port: 0 is not usable",
-        ),
-        (
-            "{check: tcp, damping: {first: 10m}}",
-            "health.damping.first: 10m is not usable: expected 0s to 5m",
-        ),
-        ("{interval: 1s}", "missing field `check`"),
-    ] {
-        let error = parse(&format!("{LEAST}health: {health}\n")).unwrap_err();
-        assert!(error.contains(message), "{error}");
-    }
-}
-
-#[test]
-fn a_setting_that_only_makes_sense_with_others_is_named_too() {
-    for (line, message) in [
-        ("cluster: ''", "yorkies.yaml: cluster: \"\" is not usable"),
-        (
-            "upstream: {idle_timeout: 0s}",
-            "yorkies.yaml: upstream.idle_timeout: 0s is not usable",
-        ),
-        (
-            "upstream: {connect_timeout: 2h}",
-            "yorkies.yaml: upstream.connect_timeout: 2h is not usable",
-        ),
-        (
-            "cluster: yorkies_xds",
-            "yorkies.yaml: cluster: \"yorkies_xds\" is not usable",
-        ),
-        (
-            "cluster: yorkies.unroutable",
-            "yorkies.yaml: cluster: \"yorkies.unroutable\" is not usable",
-        ),
-        (
-            "listener: {address: '127.0.0.1:1', tls: {certificate_chain: c, private_key: ''}}",
-            "yorkies.yaml: listener.tls.private_key: \"\" is not usable",
-        ),
-        (
-            "cors: {allow_headers: [\"a\\r\\nb\"]}",
-            "yorkies.yaml: cors.allow_headers: \"a\\r\\nb\" is not usable",
-        ),
-        (
-            "cors: {allow_origins: ['']}",
-            "yorkies.yaml: cors.allow_origins: \"\" is not usable",
-        ),
-        (
-            "key_rules: [{path: /x}, {path: /x, no_key: any}]",
-            "yorkies.yaml: key_rules: path /x is given twice",
-        ),
-        (
-            "upstream: {max_requests: 0}",
-            "yorkies.yaml: upstream.max_requests: 0 is not usable",
-        ),
-        (
-            "key_rules: [{path: /x, no_key: {fixed: a b}}]",
-            "yorkies.yaml: key_rules: fixed key \"a b\" is not usable",
-        ),
-        (
-            "default_project: ''",
-            "yorkies.yaml: default_project: public key \"\"",
-        ),
-        (
-            "projects: [{name: a, public_key: p}, {name: a, public_key: q}]",
-            "yorkies.yaml: projects: projects \"a\" and \"a\" have the same name",
-        ),
-        ("max_body: 0", "yorkies.yaml: max_body: 0 is not usable"),
-        (
-            "body_timeout: 2h",
-            "yorkies.yaml: body_timeout: 2h is not usable",
-        ),
-        (
-            "rebalance: {settle: 3s}",
-            "yorkies.yaml: rebalance.settle_max: 2s is not usable: expected 3s to 1m",
-        ),
-        (
-            "rebalance: {ack_wait: 0}",
-            "yorkies.yaml: rebalance.ack_wait: 0s is not usable: expected 1ms to 1m",
-        ),
-        (
-            "rebalance: {finish_wait: 2m}",
-            "yorkies.yaml: rebalance.finish_wait: 2m is not usable",
-        ),
-        (
-            "drain: {rate: 0}",
-            "yorkies.yaml: drain.rate: 0 is not usable: expected at least 1",
-        ),
-        (
-            "drain: {max_window: 90s}",
-            "yorkies.yaml: drain.max_window: 1m 30s is not usable: expected 0s to 1m",
-        ),
-        (
-            "drain: {unary_grace: 2h}",
-            "yorkies.yaml: drain.unary_grace: 2h is not usable",
-        ),
-        (
-            "reports: {cluster: yorkie}",
-            "yorkies.yaml: reports.cluster: \"yorkie\" is not usable: it is the cluster of the members",
-        ),
-        (
-            "reports: {cluster: ''}",
-            "yorkies.yaml: reports.cluster: \"\" is not usable: expected visible",
-        ),
-    ] {
-        let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
-        assert!(error.starts_with(message), "{error}");
-    }
-}
-
-#[test]
 fn a_rule_can_say_all_that_a_rule_has() {
     let line = "key_rules: [{path: '/v1/{p}/{d}', kind: server_stream, resource: document, \
         keys: [{path: d}, {document_id: id=2}], projects: [{path: p}, credentials], \
@@ -256,65 +81,6 @@ fn the_example_of_other_rules_is_one() {
     let example = include_str!("../../../envoy/key-rules.yaml");
     let config = parse(&format!("{LEAST}{example}")).unwrap();
     assert_eq!(config.key_rules.len(), 5);
-}
-
-#[test]
-fn a_secret_in_a_file_is_kept_as_its_hash() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("yorkies.yaml");
-    fs::write(&path, format!("{LEAST}cluster_secret_file: secret\n")).unwrap();
-    let error = Config::load(&path).unwrap_err().to_string();
-    assert!(error.contains("cluster_secret_file: "), "{error}");
-    fs::write(folder.path().join("secret"), "swordfish\n").unwrap();
-    let config = Config::load(&path).unwrap();
-    assert_eq!(
-        config.cluster_secret_sha256.unwrap().to_string(),
-        "b9f195c5cc7ef6afadbfbc42892ad47d3b24c6bc94bb510c4564a90a14e8b799"
-    );
-    assert!(!format!("{config:?}").contains("swordfish"));
-}
-
-#[test]
-fn a_secret_is_given_once() {
-    let line = format!(
-        "cluster_secret_file: x\ncluster_secret_sha256: {}",
-        "0".repeat(64)
-    );
-    let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
-    assert!(error.contains("cluster_secret_file: "), "{error}");
-}
-
-#[test]
-fn the_default_projects_key_may_be_in_a_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("yorkies.yaml");
-    let key = folder.path().join("key");
-    fs::write(&path, format!("{LEAST}default_project_file: key\n")).unwrap();
-    for (text, problem) in [
-        (None, "cannot be read"),
-        (Some(&b"\n"[..]), "is empty"),
-        (Some(b"\xff\n"), "is not UTF-8"),
-        (Some(b" \n"), "\" \""),
-    ] {
-        if let Some(text) = text {
-            fs::write(&key, text).unwrap();
-        }
-        let error = Config::load(&path).unwrap_err().to_string();
-        assert!(
-            error.contains("default_project_file: ") && error.contains(problem),
-            "{error}"
-        );
-    }
-    fs::write(&key, "0123456789abcdefghijkl\r\n").unwrap();
-    let config = Config::load(&path).unwrap();
-    assert_eq!(
-        config.default_project.as_deref(),
-        Some("0123456789abcdefghijkl")
-    );
-
-    let both = format!("{LEAST}default_project_file: key\ndefault_project: x\n");
-    let error = parse(&both).unwrap_err();
-    assert!(error.contains("default_project_file: "), "{error}");
 }
 
 #[test]
@@ -498,38 +264,6 @@ fn expect_bad(all: &[(&str, &str)]) {
 }
 
 #[test]
-fn what_is_shown_of_it_has_every_setting_and_no_hash_of_a_secret() {
-    const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-    let text = format!(
-        "registry: {{file: m}}\nfilter: {{module: f}}\ncluster_secret_sha256: {HASH}\n\
-         projects: [{{name: p, public_key: k, secret_key_sha256: {HASH}}}]\n\
-         admin: {{token_file: token}}\n"
-    );
-    let config: Config = serde_saphyr::from_str(&text).unwrap();
-    let shown = config.without_secrets();
-    assert!(!shown.to_string().contains(HASH), "{shown}");
-    assert_eq!(shown["projects"][0]["secret_key_sha256"], "redacted");
-    assert_eq!(shown["admin"]["token_file"], "token");
-    let all = serde_json::to_value(&config).unwrap();
-    let names = |value: &serde_json::Value| {
-        value
-            .as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(names(&shown), names(&all));
-}
-
-#[test]
-fn a_log_filter_that_means_nothing_is_refused() {
-    let text = "registry: {file: m}\nfilter: {module: f}\nlog: {filter: 'xds_server=loud'}\n";
-    let error = Config::parse(text, Path::new("c.yaml")).unwrap_err();
-    assert!(error.to_string().contains("log.filter"), "{error}");
-}
-
-#[test]
 fn grpc_clients_need_a_ring_that_they_can_build() {
     let with = |policy: &str, target: &str| {
         let clients = format!("grpc_clients: {{target: '{target}'}}");
@@ -549,34 +283,5 @@ fn grpc_clients_need_a_ring_that_they_can_build() {
     for target in ["", "a b", "yorkies"] {
         let error = with("ring_hash:1024:4096", target).unwrap_err();
         assert!(error.contains("grpc_clients.target"), "{error}");
-    }
-}
-
-#[test]
-fn what_cannot_work_at_the_xds_port_is_named() {
-    for (line, message) in [
-        (
-            "xds: {tls: {certificate: a, key: b, identity: ['{node}.x']}}",
-            "yorkies.yaml: xds.tls.identity: needs xds.tls.client_ca",
-        ),
-        (
-            "xds: {tls: {certificate: a, key: b, on_proxy: {key: c}}}",
-            "yorkies.yaml: xds.tls.on_proxy: certificate and key belong together",
-        ),
-        (
-            "xds: {tls: {certificate: a, key: b, on_proxy: {ca: ''}}}",
-            "yorkies.yaml: xds.tls.on_proxy.ca: \"\" is not usable",
-        ),
-        (
-            "xds: {limits: {connections: 0}}",
-            "yorkies.yaml: xds.limits.connections: 0 is not usable",
-        ),
-        (
-            "xds: {limits: {idle_timeout: 0s}}",
-            "yorkies.yaml: xds.limits.idle_timeout: 0s is not usable",
-        ),
-    ] {
-        let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
-        assert!(error.starts_with(message), "{error}");
     }
 }

@@ -7,21 +7,21 @@ use anyhow::{Context, Result, bail};
 
 /// A fenced block.
 #[derive(Debug, Clone)]
-pub(crate) struct Block {
+pub struct Block {
     /// File and line, for a person.
-    pub(crate) place: String,
+    pub place: String,
     /// What follows the fence: `sh`, `text`.
-    pub(crate) language: String,
+    pub language: String,
     /// What is between the fences.
-    pub(crate) text: String,
+    pub text: String,
     /// The comment, without its brackets.
-    pub(crate) comment: Option<String>,
+    pub comment: Option<String>,
     /// How many headings are before it.
-    pub(crate) section: usize,
+    pub section: usize,
 }
 
 /// The blocks of the document at `path`, in order.
-pub(crate) fn blocks(path: &Path, text: &str) -> Result<Vec<Block>> {
+pub(super) fn blocks(path: &Path, text: &str) -> Result<Vec<Block>> {
     let mut blocks = Vec::new();
     let (mut section, mut comment) = (0, None);
     let mut lines = text.lines().zip(1..);

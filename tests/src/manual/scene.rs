@@ -1,17 +1,15 @@
 //! In which scene each command of a document runs, and what it is said to
 //! print.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use yorkies_tests::workspace;
 
-use crate::markdown::{Block, blocks};
+use super::blocks::{Block, blocks};
 
 /// Where the commands of a block run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Scene {
+pub enum Scene {
     /// In a folder with the files that the document has shown so far.
     Offline {
         /// Whether it is said to fail.
@@ -21,6 +19,9 @@ pub(crate) enum Scene {
     Start,
     /// Beside a control plane, an Envoy and members that run.
     Running,
+    /// With the control plane that was configured right before, and what that
+    /// needs; they go on, and a member registers.
+    Register,
     /// In `tests/tests/compose`.
     Compose,
     /// By hand: here it is only looked whether there is such a target.
@@ -31,11 +32,14 @@ pub(crate) enum Scene {
 
 /// A block of a document, understood.
 #[derive(Debug)]
-pub(crate) enum Part {
+pub enum Part {
     /// Commands, and what they are said to print.
     Commands {
+        /// The commands.
         block: Block,
+        /// Where they run.
         scene: Scene,
+        /// What they print.
         output: Option<Block>,
     },
     /// A file, or a part of one.
@@ -44,25 +48,22 @@ pub(crate) enum Part {
     Unchecked(Block, String),
 }
 
-/// The README and the documents in `docs`, by path and in order.
-pub(crate) fn documents() -> Result<Vec<(PathBuf, Vec<Part>)>> {
-    let mut paths = vec![PathBuf::from("README.md")];
-    for entry in fs::read_dir(workspace().join("docs"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "md") {
-            paths.push(path.strip_prefix(workspace())?.to_owned());
-        }
+impl Part {
+    /// Whether these are commands that do.
+    #[must_use]
+    pub fn starts_a_router(&self) -> bool {
+        matches!(
+            self,
+            Self::Commands {
+                scene: Scene::Start,
+                ..
+            }
+        )
     }
-    paths.sort();
-    let document = |path: PathBuf| {
-        let text = fs::read_to_string(workspace().join(&path))?;
-        let parts = parts(&path, &text)?;
-        Ok((path, parts))
-    };
-    paths.into_iter().map(document).collect()
 }
 
-fn parts(path: &Path, text: &str) -> Result<Vec<Part>> {
+/// The blocks of the document at `path`, understood.
+pub(super) fn parts(path: &Path, text: &str) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
     for block in blocks(path, text)? {
         let comment = block.comment.clone().unwrap_or_default();
@@ -110,6 +111,7 @@ fn scene(comment: &str) -> Result<Scene> {
         "run: offline, fails" => Scene::Offline { fails: true },
         "run: start" => Scene::Start,
         "run: running" => Scene::Running,
+        "run: register" => Scene::Register,
         "run: compose" => Scene::Compose,
         "run: make" => Scene::Make,
         other => bail!("{other:?} is no scene"),
