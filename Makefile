@@ -15,7 +15,7 @@ RELEASED    := YORKIES_XDS_SERVER=$(TARGET)/release/xds-server YORKIES_DOCUMENT_
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory bench-xds released dist compose-test build filter toolchain envoy node python chromium compose jq clean
+.PHONY: help demo up test soak matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory bench-xds released dist compose-test build filter toolchain envoy node python chromium compose jq clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ up: toolchain envoy node ## The same, kept running until Ctrl-C, with a page to 
 
 test: toolchain envoy node python chromium compose jq ## All tests, the end-to-end ones on a real Envoy
 	cargo test --workspace
+
+soak: toolchain envoy ## Everything fails at random, for long (SOAK="--seed 7 --minutes 60"; 10 minutes without)
+	YORKIES_CHAOS="$(SOAK)" cargo test -p yorkies-tests --test chaos -- --ignored --nocapture
 
 matrix: toolchain node python chromium compose jq ## The end-to-end tests on every supported Envoy
 	@for version in $(ENVOYS); do \

@@ -2,6 +2,8 @@
 //! own. Behind a connection is one worker of one proxy, so that the order of a
 //! caller's questions is the order in which that worker decided.
 
+mod faults;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use tokio::task::JoinHandle;
 
 use crate::{Arrival, Client, Member, Protocol, Request};
 
+pub use faults::HandedOut;
+
 /// Connections to each proxy with each protocol: enough that every worker has
 /// some.
 const CONNECTIONS: usize = 4;
@@ -22,10 +26,14 @@ const CONNECTIONS: usize = 4;
 /// Between two questions, so that those under test get the processors too.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// No two callers of one process have the same number.
+static CALLERS: AtomicUsize = AtomicUsize::new(0);
+
 /// They ask until they are stopped.
 #[derive(Debug)]
 pub struct Callers {
     stop: Arc<AtomicBool>,
+    excused: Arc<AtomicBool>,
     all: Vec<Caller>,
     /// For an epoch and each caller, the first question that was asked when
     /// every worker was known to have it.
@@ -34,6 +42,7 @@ pub struct Callers {
 
 #[derive(Debug)]
 struct Caller {
+    number: usize,
     asked: Arc<AtomicUsize>,
     asking: JoinHandle<Result<()>>,
 }
@@ -46,31 +55,66 @@ impl Callers {
     #[must_use]
     pub fn start(proxies: &[SocketAddr], keys: &[String]) -> Self {
         let stop = Arc::<AtomicBool>::default();
+        let excused = Arc::<AtomicBool>::default();
         let mut callers = Vec::new();
         for &proxy in proxies {
             for protocol in [Protocol::H2c, Protocol::Http1] {
                 for _ in 0..CONNECTIONS {
                     let client = Client::new(proxy, protocol);
                     let asked = Arc::<AtomicUsize>::default();
-                    let number = callers.len();
+                    let number = CALLERS.fetch_add(1, Ordering::Relaxed);
+                    let asking = ask(client, number, keys.to_vec(), stop.clone(), asked.clone());
+                    let excused = excused.clone();
+                    let asking = tokio::spawn(async move {
+                        let result = asking.await;
+                        let is_excused = excused.load(Ordering::SeqCst);
+                        if is_excused { Ok(()) } else { result }
+                    });
                     callers.push(Caller {
-                        asking: tokio::spawn(ask(
-                            client,
-                            number,
-                            keys.to_vec(),
-                            stop.clone(),
-                            asked.clone(),
-                        )),
+                        number,
                         asked,
+                        asking,
                     });
                 }
             }
         }
         Self {
             stop,
+            excused,
             all: callers,
             settled: Vec::new(),
         }
+    }
+
+    /// Their proxy is about to be killed: from now on a question may stay
+    /// without an answer.
+    pub fn excuse(&self) {
+        self.excused.store(true, Ordering::SeqCst);
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Stops them. Fails if a question was not answered, or if by the members'
+    /// own account a worker brought one to another than the owner in what it
+    /// can have had of these assignments. Returns how many reached a member.
+    pub async fn expect_possible(
+        self,
+        handed_out: &[HandedOut],
+        members: &[Member],
+    ) -> Result<usize> {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut numbers = Vec::new();
+        for Caller { number, asking, .. } in self.all {
+            asking.await?.with_context(|| format!("caller {number}"))?;
+            numbers.push(number);
+        }
+        let (mut calls, mut judged) = (calls(members), 0);
+        for number in numbers {
+            let caller = || format!("caller {number}");
+            let calls = calls.remove(&number).unwrap_or_default();
+            judged += calls.len();
+            faults::expect_possible(handed_out, &calls).with_context(caller)?;
+        }
+        Ok(judged)
     }
 
     /// Every worker routes by the assignment of that epoch now: no later
@@ -87,14 +131,15 @@ impl Callers {
     pub async fn expect_flawless(self, history: &History, members: &[Member]) -> Result<()> {
         self.stop.store(true, Ordering::SeqCst);
         let mut calls = calls(members);
-        for (number, caller) in self.all.into_iter().enumerate() {
+        for (index, caller) in self.all.into_iter().enumerate() {
             caller.asking.await??;
-            let calls = calls.remove(&number).unwrap_or_default();
+            let calls = calls.remove(&caller.number).unwrap_or_default();
             let settled = self.settled.iter();
             let settled: Vec<_> = settled
-                .map(|(epoch, asked)| (*epoch, asked[number]))
+                .map(|(epoch, asked)| (*epoch, asked[index]))
                 .collect();
-            expect_course(history, &settled, &calls).with_context(|| format!("caller {number}"))?;
+            let course = expect_course(history, &settled, &calls);
+            course.with_context(|| format!("caller {}", caller.number))?;
         }
         Ok(())
     }
