@@ -48,9 +48,9 @@ impl Link {
     pub async fn to(target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let (passage, passages) = watch::channel(Passage::Open);
-        let (reaches, reached) = watch::channel(Passage::Open);
-        let forwarding = forward_all(listener, address, target, passages, reaches);
+        let (passage, wanted) = watch::channel(Passage::Open);
+        let (done, reached) = watch::channel(Passage::Open);
+        let forwarding = forward_all(listener, address, target, wanted, done);
         Ok(Self {
             address,
             passage,
@@ -87,14 +87,14 @@ async fn forward_all(
     listener: TcpListener,
     address: SocketAddr,
     target: SocketAddr,
-    mut passages: watch::Receiver<Passage>,
-    reaches: watch::Sender<Passage>,
+    mut wanted: watch::Receiver<Passage>,
+    done: watch::Sender<Passage>,
 ) {
     let mut listener = Some(listener);
     // Dropped with this task.
     let mut connections = JoinSet::new();
     loop {
-        let passage = *passages.borrow_and_update();
+        let passage = *wanted.borrow_and_update();
         if passage == Passage::Refusing {
             listener = None;
         } else if listener.is_none() {
@@ -103,15 +103,15 @@ async fn forward_all(
         if matches!(passage, Passage::Resetting | Passage::Refusing) {
             connections.shutdown().await;
         }
-        reaches.send_replace(passage);
+        done.send_replace(passage);
         tokio::select! {
-            changed = passages.changed() => if changed.is_err() { return },
+            changed = wanted.changed() => if changed.is_err() { return },
             accepted = accept(listener.as_ref()) => {
                 if passage == Passage::Resetting {
                     // Without a word, whatever was sent.
                     let _ = accepted.set_zero_linger();
                 } else {
-                    connections.spawn(forward(accepted, target, passages.clone()));
+                    connections.spawn(forward(accepted, target, wanted.clone()));
                 }
             }
             Some(_) = connections.join_next() => {}

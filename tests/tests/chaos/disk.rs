@@ -35,7 +35,7 @@ impl Disk {
         // While it runs the control plane may put a file there at any moment.
         eventually("refused", async || {
             match fs::rename(&self.state, self.aside()) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
                 _ => Ok(fs::create_dir(&self.state)?),
             }
         })

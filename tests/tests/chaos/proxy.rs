@@ -152,9 +152,10 @@ impl Proxy {
         let (_, watchers) = self.serving.as_ref().context("it does not serve")?;
         let ended = watchers.ended_since(since);
         for session in &ended {
-            let first = handed_out
-                .iter()
-                .position(|handed| handed.epoch == session.epoch);
+            let mut all = handed_out.iter();
+            let first = all.position(|handed| handed.epoch == session.epoch);
+            // It may be from before the episode, at a member that was still the owner.
+            let first = first.or((session.opened < since).then_some(0));
             let first = first.with_context(|| format!("never handed out: {session:?}"))?;
             let is_reason = |handed: &HandedOut| {
                 handed.assignment.as_ref().is_none_or(|assignment| {

@@ -23,7 +23,7 @@ const SETTINGS: &str = "rebalance: { settle: 20ms, settle_max: 100ms, ack_wait: 
 
 /// How far the clock is ahead at first: so the first epoch tells whether the
 /// control plane goes by it.
-const AHEAD: Duration = Duration::from_secs(60 * 60);
+const AHEAD: Duration = Duration::from_hours(1);
 
 /// What may be left over in a control plane for other reasons: threads for
 /// blocking work that have not gone yet, connections of its administration that
@@ -55,7 +55,7 @@ pub(crate) struct Scene {
 
 /// What an episode was.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Outcome {
     calls: usize,
     ended: usize,
     assignments: usize,
@@ -109,7 +109,7 @@ impl Scene {
     }
 
     /// Lets all that happen, makes it good, and expects all to agree again.
-    pub(crate) async fn episode(&mut self, steps: Vec<(Step, Duration)>) -> Result<Seen> {
+    pub(crate) async fn episode(&mut self, steps: Vec<(Step, Duration)>) -> Result<Outcome> {
         let start = Instant::now();
         self.handed.agreed();
         for proxy in &mut self.proxies {
@@ -139,7 +139,7 @@ impl Scene {
         }
         let now = self.expect_nothing_left().await?;
         let (assignments, unknown) = self.handed.counts();
-        Ok(Seen {
+        Ok(Outcome {
             calls,
             ended,
             assignments,
@@ -296,7 +296,7 @@ impl Scene {
     }
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             calls,
