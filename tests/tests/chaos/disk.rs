@@ -1,7 +1,8 @@
 //! A disk that refuses the state file, for any user: a folder stands in its place,
 //! so that it can neither be replaced nor emptied, whatever the permissions. (A
 //! full disk would let it be emptied, which is one of the things that can be left
-//! when this one is back.)
+//! when this one is back.) A control plane does not start with a folder there, so
+//! while it starts the disk is back.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -42,6 +43,11 @@ impl Disk {
         .await?;
         self.refuses = true;
         Ok(())
+    }
+
+    /// Whether it does so now.
+    pub(crate) fn refuses(&self) -> bool {
+        self.refuses
     }
 
     /// From now on it can.

@@ -33,8 +33,9 @@ pub(crate) enum Step {
     Edit(Vec<(usize, u32)>),
     /// The members file is something else.
     Garbage(Garbage),
-    /// The control plane is killed, and comes back after that time.
-    KillControlPlane(Duration),
+    /// The control plane is killed, and comes back after that time. If the disk
+    /// refuses, it finds what is left there, and refuses again.
+    KillControlPlane(Duration, Left),
     /// That proxy is killed, and comes back at once.
     KillProxy(usize),
     /// The way from that proxy to the control plane is like that.
@@ -69,18 +70,23 @@ pub(crate) enum Left {
     Nothing,
 }
 
+/// Whether the control plane lives through that episode.
+pub(crate) fn spares_control_plane(seed: u64) -> bool {
+    seed.is_multiple_of(2)
+}
+
 /// What happens, and how long to wait after it. With an odd seed the control
 /// plane is killed, with an even one it is not and a proxy is; another proxy
 /// always survives, and knows what was handed out.
 pub(crate) fn plan(seed: u64) -> Vec<(Step, Duration)> {
     let mut random = Rng::with_seed(seed);
-    let spares_control_plane = seed.is_multiple_of(2);
     let victim = random.usize(..PROXIES);
     let kill = |random: &mut Rng| {
-        if spares_control_plane {
+        if spares_control_plane(seed) {
             Step::KillProxy(victim)
         } else {
-            Step::KillControlPlane(Duration::from_millis(random.u64(..LONGEST_AWAY_MS)))
+            let away = Duration::from_millis(random.u64(..LONGEST_AWAY_MS));
+            Step::KillControlPlane(away, left(random))
         }
     };
     let mut steps = vec![edit(&mut random)];
@@ -130,9 +136,16 @@ fn passage(random: &mut Rng) -> Passage {
 
 fn disk(random: &mut Rng) -> Step {
     match random.u8(..4) {
-        0 => Step::DiskIsBack(Left::Older),
-        1 => Step::DiskIsBack(Left::Nothing),
+        0 => Step::DiskIsBack(left(random)),
         _ => Step::DiskRefuses,
+    }
+}
+
+fn left(random: &mut Rng) -> Left {
+    if random.bool() {
+        Left::Older
+    } else {
+        Left::Nothing
     }
 }
 
@@ -156,11 +169,11 @@ fn every_fault_happens_and_never_to_all_proxies_at_once() {
             .collect();
         assert!(victims.len() < PROXIES);
         let mut steps = plan.iter().map(|(step, _)| step);
-        let kills = steps.any(|step| matches!(step, Step::KillControlPlane(_)));
-        assert_eq!(kills, !seed.is_multiple_of(2));
+        let kills = steps.any(|step| matches!(step, Step::KillControlPlane(..)));
+        assert_eq!(kills, !spares_control_plane(seed));
         kinds.extend(plan.iter().map(|(step, _)| match step {
             Step::Edit(_) => "edit".to_owned(),
-            Step::KillControlPlane(_) => "kill".to_owned(),
+            Step::KillControlPlane(..) => "kill".to_owned(),
             Step::KillProxy(proxy) => format!("kill {proxy}"),
             Step::Clock(seconds) => format!("clock {}", seconds.signum()),
             other => format!("{other:?}"),

@@ -12,7 +12,9 @@
 mod clock;
 mod disk;
 mod faults;
+mod footprint;
 mod handed_out;
+mod outcome;
 mod proxy;
 mod scene;
 
@@ -44,6 +46,10 @@ struct Options {
     /// How long it goes on, if it is a long run.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
+    /// Whether a long run leaves out the episodes in which the control plane is
+    /// killed: then one process lasts, and what it keeps adds up.
+    #[arg(long)]
+    spare: bool,
 }
 
 impl Options {
@@ -73,10 +79,10 @@ fn for_as_long_as_told_whatever_fails() {
     let minutes = Options::given().map_or(0, |options| options.minutes);
     let time = Duration::from_mins(minutes);
     TestEnvironment::run_within(time + GRACE, async |env| {
-        let Options { seed, .. } = Options::given()?;
+        let Options { seed, spare, .. } = Options::given()?;
         let mut scene = Scene::start(env).await?;
         let start = Instant::now();
-        for seed in seed.. {
+        for seed in (seed..).filter(|seed| !spare || faults::spares_control_plane(*seed)) {
             if start.elapsed() > time {
                 break;
             }

@@ -1,6 +1,5 @@
 //! Everything that can fail, and that it is well again.
 
-use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,14 +7,15 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sharding::{Assignment, Roster};
 use yorkies_tests::{
-    ControlPlane, Member, Mode, Passage, Settings, TestEnvironment, Usage, equal_weights,
-    eventually,
+    ControlPlane, Member, Mode, Passage, Settings, TestEnvironment, equal_weights, eventually,
 };
 
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::faults::{Garbage, Left, MEMBERS, PROXIES, Step};
+use crate::footprint::Footprint;
 use crate::handed_out::Handed;
+use crate::outcome::Outcome;
 use crate::proxy::{Proxy, STREAMS};
 
 /// Quick, so that much happens, and with little patience for who is cut off.
@@ -24,17 +24,6 @@ const SETTINGS: &str = "rebalance: { settle: 20ms, settle_max: 100ms, ack_wait: 
 /// How far the clock is ahead at first: so the first epoch tells whether the
 /// control plane goes by it.
 const AHEAD: Duration = Duration::from_hours(1);
-
-/// What may be left over in a control plane for other reasons: threads for
-/// blocking work that have not gone yet, connections of its administration that
-/// are not closed yet, memory that the allocator keeps.
-const SPARE_THREADS: u64 = 4;
-const SPARE_DESCRIPTORS: u64 = 6;
-const SPARE_BYTES: u64 = 16 << 20;
-
-/// Connections of a proxy of two workers: its xDS stream, and the reports of each
-/// worker.
-const CONNECTIONS: f64 = 3.0;
 
 /// See the module.
 #[derive(Debug)]
@@ -49,19 +38,7 @@ pub(crate) struct Scene {
     written: Vec<Roster>,
     /// That all agreed on last.
     epoch: u64,
-    /// The control plane's process, and what it used when all agreed first.
-    at_first: (u32, Usage),
-}
-
-/// What an episode was.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    calls: usize,
-    ended: usize,
-    assignments: usize,
-    unknown: usize,
-    at_first: Usage,
-    now: Usage,
+    footprint: Footprint,
 }
 
 impl Scene {
@@ -90,7 +67,7 @@ impl Scene {
         ensure!(proxies.len() == PROXIES, "plans are of other proxies");
         let mut this = Self {
             disk: Disk::of(control_plane.state_file()),
-            at_first: used(&control_plane)?,
+            footprint: Footprint::of(&control_plane)?,
             control_plane,
             proxies,
             members,
@@ -100,7 +77,7 @@ impl Scene {
             epoch: 0,
         };
         this.agree().await?;
-        this.at_first = used(&this.control_plane)?;
+        this.footprint = Footprint::of(&this.control_plane)?;
         this.expect_clock()?;
         for proxy in &mut this.proxies {
             proxy.end(&this.handed.all, &this.members).await?;
@@ -137,14 +114,18 @@ impl Scene {
         for member in &self.members {
             member.forget_past();
         }
-        let now = self.expect_nothing_left().await?;
+        let proxies = self.proxies.len();
+        let (at_first, now) = self
+            .footprint
+            .expect_same(&self.control_plane, proxies)
+            .await?;
         let (assignments, unknown) = self.handed.counts();
         Ok(Outcome {
             calls,
             ended,
             assignments,
             unknown,
-            at_first: self.at_first.1,
+            at_first,
             now,
         })
     }
@@ -158,7 +139,7 @@ impl Scene {
                 self.control_plane.edit(entries)
             }
             Step::Garbage(garbage) => self.spoil(garbage),
-            Step::KillControlPlane(away) => self.kill_control_plane(away).await,
+            Step::KillControlPlane(away, left) => self.kill_control_plane(away, left).await,
             Step::KillProxy(proxy) => self.proxies[proxy].kill().await,
             Step::Network(proxy, passage) => self.proxies[proxy].link.set(passage).await,
             Step::DiskRefuses => self.disk.refuse().await,
@@ -187,13 +168,19 @@ impl Scene {
         }
     }
 
-    async fn kill_control_plane(&mut self, away: Duration) -> Result<()> {
+    async fn kill_control_plane(&mut self, away: Duration, left: Left) -> Result<()> {
         self.handed.ask(&self.control_plane).await;
         let log = self.control_plane.last_words().await?;
         self.handed.read(&log);
         tokio::time::sleep(away).await;
+        let refuses = self.disk.refuses();
+        self.disk.allow(left)?;
         self.handed.restart(&self.control_plane.state_file());
-        self.control_plane.restart().await
+        self.control_plane.restart().await?;
+        if refuses {
+            self.disk.refuse().await?;
+        }
+        Ok(())
     }
 
     /// Ends what fails, and gives the registry what it was given last.
@@ -271,60 +258,6 @@ impl Scene {
         })
         .await
     }
-
-    /// Waits until the control plane has no more than when its process began.
-    async fn expect_nothing_left(&mut self) -> Result<Usage> {
-        let (process, now) = used(&self.control_plane)?;
-        if process != self.at_first.0 {
-            self.at_first = (process, now);
-            return Ok(now);
-        }
-        let first = self.at_first.1;
-        eventually("as in the beginning", async || {
-            let (_, now) = used(&self.control_plane)?;
-            let connections = self.control_plane.metric("yorkies_xds_connections").await?;
-            ensure!(
-                now.threads <= first.threads + SPARE_THREADS
-                    && now.descriptors <= first.descriptors + SPARE_DESCRIPTORS
-                    && now.rss_bytes <= first.rss_bytes + SPARE_BYTES
-                    && connections <= CONNECTIONS * self.proxies.len() as f64,
-                "{connections} connections, {now:?} after {first:?}"
-            );
-            Ok(now)
-        })
-        .await
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            calls,
-            ended,
-            assignments,
-            unknown,
-            at_first,
-            now,
-        } = self;
-        write!(
-            f,
-            "{calls} calls under {assignments} assignments ({unknown} of them unknown), \
-             {ended} streams ended; control plane: threads {} -> {}, descriptors {} -> {}, \
-             memory {} -> {} KiB",
-            at_first.threads,
-            now.threads,
-            at_first.descriptors,
-            now.descriptors,
-            at_first.rss_bytes / 1024,
-            now.rss_bytes / 1024,
-        )
-    }
-}
-
-/// The control plane's process, and what it uses.
-fn used(control_plane: &ControlPlane) -> Result<(u32, Usage)> {
-    let process = control_plane.process_id()?;
-    Ok((process, Usage::of(process)?))
 }
 
 /// Fails unless that proxy, and each of its workers, has the newest, and reports
