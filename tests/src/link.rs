@@ -180,3 +180,74 @@ async fn is_open(passages: &mut watch::Receiver<Passage>) -> Option<()> {
     let open = passages.wait_for(|passage| *passage == Passage::Open);
     open.await.ok().map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    /// A link to somebody who says everything back, and a connection through it.
+    async fn echoing() -> Result<(Link, TcpStream)> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let link = Link::to(listener.local_addr()?).await?;
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    tokio::io::copy(&mut read, &mut write).await
+                });
+            }
+        });
+        let mut stream = TcpStream::connect(link.address()).await?;
+        expect_echo(&mut stream).await?;
+        Ok((link, stream))
+    }
+
+    async fn expect_echo(stream: &mut TcpStream) -> Result<()> {
+        stream.write_u8(7).await?;
+        ensure!(stream.read_u8().await? == 7);
+        Ok(())
+    }
+
+    async fn end(stream: &mut TcpStream) -> Option<ErrorKind> {
+        stream.read_u8().await.err().map(|error| error.kind())
+    }
+
+    #[tokio::test]
+    async fn what_hangs_arrives_later() -> Result<()> {
+        let (link, mut stream) = echoing().await?;
+        link.set(Passage::Hanging).await?;
+        stream.write_u8(8).await?;
+        let mut other = TcpStream::connect(link.address()).await?;
+        other.write_u8(9).await?;
+        let silence = Duration::from_millis(100);
+        let early = tokio::time::timeout(silence, stream.read_u8()).await;
+        ensure!(early.is_err(), "{early:?} came through");
+        link.set(Passage::Open).await?;
+        ensure!((stream.read_u8().await?, other.read_u8().await?) == (8, 9));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_is_gone_and_can_come_again() -> Result<()> {
+        for passage in [Passage::Resetting, Passage::Refusing] {
+            let (link, mut stream) = echoing().await?;
+            link.set(passage).await?;
+            ensure!(end(&mut stream).await.is_some(), "{passage:?}");
+            match TcpStream::connect(link.address()).await {
+                Ok(mut other) => ensure!(
+                    passage == Passage::Resetting && end(&mut other).await.is_some(),
+                    "{passage:?}"
+                ),
+                Err(error) => ensure!(
+                    passage == Passage::Refusing && error.kind() == ErrorKind::ConnectionRefused,
+                    "{passage:?}: {error}"
+                ),
+            }
+            link.set(Passage::Open).await?;
+            expect_echo(&mut TcpStream::connect(link.address()).await?).await?;
+        }
+        Ok(())
+    }
+}

@@ -14,13 +14,13 @@ pub(crate) const MEMBERS: usize = 5;
 pub(crate) const PROXIES: usize = 2;
 
 /// Steps of an episode.
-const STEPS: std::ops::RangeInclusive<usize> = 5..=9;
+const STEPS: std::ops::RangeInclusive<usize> = 4..=7;
 
 /// Longest pause after a step: from within a rebalance until after it.
 const LONGEST_PAUSE_MS: u64 = 700;
 
 /// How long the control plane is away at most.
-const LONGEST_AWAY_MS: u64 = 1_500;
+const LONGEST_AWAY_MS: u64 = 1_000;
 
 /// How far the clock is from the right time at most: below the day that a
 /// reported epoch may be ahead of the clock to be believed.
