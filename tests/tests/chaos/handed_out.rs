@@ -76,8 +76,13 @@ impl Handed {
     }
 
     fn note(&mut self, epoch: u64, assignment: Option<Assignment>) {
-        let present = self.all.iter_mut().skip(self.start);
-        match present.into_iter().find(|handed| handed.epoch == epoch) {
+        // It also tells what was before the moment at which all agreed.
+        let first = self.all.get(self.start);
+        if first.is_some_and(|first| epoch < first.epoch) {
+            return;
+        }
+        let mut present = self.all.iter_mut().skip(self.start);
+        match present.find(|handed| handed.epoch == epoch) {
             None => self.all.push(HandedOut { epoch, assignment }),
             Some(known) if known.assignment.is_none() => known.assignment = assignment,
             Some(_) => {}
