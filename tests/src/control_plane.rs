@@ -228,6 +228,14 @@ impl ControlPlane {
         self.process.take().map_or(Ok(()), Process::kill)
     }
 
+    /// Kills it, and returns what it has logged since it was last started.
+    pub async fn last_words(&mut self) -> Result<Vec<LogLine>> {
+        let mut process = self.process.take().context("the control plane is down")?;
+        process.signal(Signal::KILL)?;
+        process.ended().await?;
+        lines(&process)
+    }
+
     /// Asks it to end, and waits until it has.
     pub async fn terminate(&mut self) -> Result<ExitStatus> {
         let mut process = self.process.take().context("the control plane is down")?;
@@ -272,12 +280,7 @@ impl ControlPlane {
 
     /// The events of its log since it was last started.
     pub fn log(&self) -> Result<Vec<LogLine>> {
-        let process = self.process.as_ref().context("the control plane is down")?;
-        Ok(process
-            .output()?
-            .lines()
-            .filter_map(LogLine::parse)
-            .collect())
+        lines(self.process.as_ref().context("the control plane is down")?)
     }
 
     /// Waits until it has logged an event with all these parts in message and
@@ -299,7 +302,17 @@ impl ControlPlane {
 
     /// The bootstrap for an Envoy that it serves.
     pub async fn bootstrap(&self, mode: Mode, node: &str) -> Result<String> {
-        let address = self.address.to_string();
+        self.bootstrap_through(self.address, mode, node).await
+    }
+
+    /// The same for one that reaches it at that address.
+    pub async fn bootstrap_through(
+        &self,
+        address: SocketAddr,
+        mode: Mode,
+        node: &str,
+    ) -> Result<String> {
+        let address = address.to_string();
         let mut arguments = vec!["bootstrap", "--config", "xds-server.yaml"];
         arguments.extend(["--mode", mode.name(), "--node", node]);
         arguments.extend(["--xds", &address, "--admin", "127.0.0.1:0"]);
@@ -377,6 +390,11 @@ fn published(json: &Value) -> Result<(u64, Assignment)> {
     let policy = json["policy"].as_str().context("no policy")?.parse()?;
     let roster = serde_json::from_value(json["members"].clone())?;
     Ok((epoch, Assignment::new(epoch, policy, roster)))
+}
+
+fn lines(process: &Process) -> Result<Vec<LogLine>> {
+    let output = process.output()?;
+    Ok(output.lines().filter_map(LogLine::parse).collect())
 }
 
 fn listening_at(line: &str, message: &str) -> Option<SocketAddr> {

@@ -30,6 +30,7 @@ mod etcd;
 mod figures;
 mod files;
 mod grpc_client;
+mod link;
 mod log;
 mod markdown;
 mod member;
@@ -56,7 +57,7 @@ pub use artifacts::{
     target_folder, workspace, xds_server_binary,
 };
 pub use authority::{Authority, Issued};
-pub use callers::{Callers, History};
+pub use callers::{Callers, HandedOut, History};
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Settings, run_xds_server};
@@ -70,6 +71,7 @@ pub use etcd::{Etcd, EtcdTls};
 pub use figures::Figures;
 pub use files::Files;
 pub use grpc_client::{GrpcClient, GrpcLibrary, GrpcReply, XdsResource};
+pub use link::{Link, Passage};
 pub use log::LogLine;
 pub use markdown::{anchors, links};
 pub use member::{Arrival, Member, STAY_OPEN, STAY_SILENT};
