@@ -6,12 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::screen::{percent, plain, table, time};
 use crate::api::{
-    NackStatus, ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, VmPhase,
+    NackStatus, ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, TypeState,
+    VmPhase,
 };
 use crate::client::{ClientError, RunningServer};
 use crate::health::MemberState;
 use crate::rebalance::machine::Stage;
 use crate::rebalance::{Behind, Change, Outcome, Record};
+
+mod by_type;
 
 /// Between two looks.
 const WATCH: Duration = Duration::from_secs(1);
@@ -25,13 +28,28 @@ const MAX_ROWS: usize = 50;
 /// Changes and proxies that one row names.
 const MAX_NAMED: usize = 3;
 
+/// What of it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Everything, on a screen.
+    Screen,
+    /// How far each proxy is with each type.
+    Proxies,
+    /// Everything, as JSON.
+    Json,
+}
+
 /// Prints the status, once or again and again.
-pub(crate) fn status(server: &RunningServer, watch: bool, json: bool) -> anyhow::Result<()> {
+pub(crate) fn status(server: &RunningServer, watch: bool, view: View) -> anyhow::Result<()> {
+    let json = view == View::Json;
     loop {
         let status: Result<Status, ClientError> = server.get(STATUS_PATH);
         let text = match status {
-            Ok(status) if json => serde_json::to_string(&status)? + "\n",
-            Ok(status) => screen(&status, unix_ms()),
+            Ok(status) => match view {
+                View::Json => serde_json::to_string(&status)? + "\n",
+                View::Proxies => by_type::by_type(&status),
+                View::Screen => screen(&status, unix_ms()),
+            },
             Err(error) if watch && !json => format!("{:#}\n", anyhow::Error::from(error)),
             Err(error) => return Err(error.into()),
         };
@@ -187,7 +205,7 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> 
         None => "not connected".to_owned(),
         Some(stream) if refused(stream).next().is_some() => rejected(stream),
         Some(stream) if stream.current => "accepted".to_owned(),
-        Some(_) => "behind".to_owned(),
+        Some(stream) => behind(stream),
     };
     vec![
         plain(&proxy.node),
@@ -195,6 +213,19 @@ fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> 
         stream.map_or_else(String::new, |stream| stream.mode.clone()),
         update,
     ]
+}
+
+fn behind(stream: &StreamStatus) -> String {
+    let types = stream.types.iter();
+    let stale: Vec<_> = types
+        .filter(|(_, of)| of.state == TypeState::Stale)
+        .map(|(kind, _)| plain(kind))
+        .collect();
+    if stale.is_empty() {
+        "behind".to_owned()
+    } else {
+        format!("behind: {}", stale.join(", "))
+    }
 }
 
 fn refused(stream: &StreamStatus) -> impl Iterator<Item = &NackStatus> {
