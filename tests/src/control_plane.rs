@@ -44,6 +44,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Where members come from, as it stands in the file.
     pub registry: String,
+    /// Where it keeps its state; relative to its own folder.
+    pub state_file: PathBuf,
     /// Where proxies have the filter's module, if that is not where it is.
     pub module_on_proxy: Option<PathBuf>,
     /// Further settings of `xds`, as they stand in the file.
@@ -65,6 +67,7 @@ impl Default for Settings {
             tls: None,
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             registry: "{ file: members.yaml }".to_owned(),
+            state_file: PathBuf::from("state.json"),
             module_on_proxy: None,
             xds: String::new(),
             more: "",
@@ -82,6 +85,8 @@ pub struct ControlPlane {
     settings: Settings,
     members: MembersFile,
     entries: Vec<Entry>,
+    /// Where it was told to listen.
+    listen: SocketAddr,
     address: SocketAddr,
     admin: SocketAddr,
     process: Option<Process>,
@@ -95,6 +100,7 @@ impl ControlPlane {
             entries: Vec::new(),
             folder,
             settings,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             process: None,
@@ -161,7 +167,7 @@ impl ControlPlane {
     /// Its state file.
     #[must_use]
     pub fn state_file(&self) -> PathBuf {
-        self.folder.join("state.json")
+        self.folder.join(&self.settings.state_file)
     }
 
     /// Where proxies find it.
@@ -246,6 +252,7 @@ impl ControlPlane {
     /// Starts it, after killing it if it runs, and waits until it listens.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
+        self.listen = self.address;
         self.write_configuration()?;
         let (mut process, address) = eventually("an address to listen on", async || {
             let mut process = self.spawn()?;
@@ -276,6 +283,25 @@ impl ControlPlane {
     pub async fn reconfigure(&mut self, settings: Settings) -> Result<()> {
         self.settings = settings;
         self.restart().await
+    }
+
+    /// Configures it otherwise while it runs, and waits until it says that it is.
+    pub async fn reload(&mut self, settings: Settings) -> Result<()> {
+        let changes = |log: &[LogLine]| {
+            let is_change = |line: &&LogLine| line.message() == "Configuration changed";
+            log.iter().filter(is_change).count()
+        };
+        let before = changes(&self.log()?);
+        self.settings = settings;
+        self.write_configuration()?;
+        self.signal(Signal::HUP)?;
+        eventually("configured otherwise", async || {
+            let log = self.log()?;
+            let last = log.last().map(LogLine::text);
+            ensure!(changes(&log) > before, "last is {last:?}");
+            Ok(())
+        })
+        .await
     }
 
     /// The events of its log since it was last started.
@@ -339,6 +365,7 @@ impl ControlPlane {
             tls,
             admin,
             registry,
+            state_file,
             module_on_proxy,
             xds,
             more,
@@ -361,14 +388,15 @@ impl ControlPlane {
         let text = format!(
             "xds: {{ listen: \"{}\"{separator}{xds} }}\n\
              admin: {{ listen: \"{admin}\", token_file: {TOKEN_FILE} }}\n\
-             state_file: state.json\n\
+             state_file: \"{}\"\n\
              policy: {policy}\n\
              registry: {registry}\n\
              {listener}\
              upstream: {{ protocol: {upstream} }}\n\
              filter: {{ module: \"{}\"{on_proxy} }}\n\
              {more}",
-            self.address,
+            self.listen,
+            state_file.display(),
             filter_module()?.display(),
         );
         fs::write(self.folder.join(TOKEN_FILE), TOKEN)?;
