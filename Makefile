@@ -12,6 +12,8 @@ LINKED      := $(TARGET)/$(WASM_TARGET)/filter
 ENVOYS      := 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
 # Benches measure releases, with clients and members that are quick to build.
 RELEASED    := YORKIES_XDS_SERVER=$(TARGET)/release/xds-server YORKIES_DOCUMENT_SERVER=$(TARGET)/release/document-server
+# A name space in which a test may mount a full disk, where this user may have one.
+OWN_MOUNTS  := $(shell unshare -Urm true 2>/dev/null && echo unshare -Urm)
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
@@ -32,7 +34,8 @@ test: toolchain envoy node python chromium compose jq etcd faketime ## All tests
 	cargo test --workspace
 
 soak: toolchain envoy faketime ## Everything fails at random, for long (SOAK="--seed 7 --minutes 60"; 10 minutes without)
-	YORKIES_CHAOS="$(SOAK)" cargo test -p yorkies-tests --test chaos -- --ignored --nocapture
+	@cargo test -q -p yorkies-tests --test chaos --no-run
+	@YORKIES_CHAOS="$(SOAK)" $(OWN_MOUNTS) cargo test -q -p yorkies-tests --test chaos -- --ignored --nocapture --test-threads 1
 
 matrix: toolchain node python chromium compose jq etcd faketime ## The end-to-end tests on every supported Envoy
 	@for version in $(ENVOYS); do \

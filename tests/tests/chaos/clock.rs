@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 /// Where distributions have the library.
 const FOLDERS: [&str; 5] = [
@@ -24,19 +24,19 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that is that many seconds ahead, or `None` on a machine without
+    /// A clock that is that many seconds ahead. Fails on a machine without
     /// libfaketime.
-    pub(crate) fn start(folder: &Path, seconds: i64) -> Result<Option<Self>> {
+    pub(crate) fn start(folder: &Path, seconds: i64) -> Result<Self> {
         let libraries = FOLDERS.iter().map(|folder| Path::new(folder).join(LIBRARY));
-        let Some(library) = libraries.into_iter().find(|library| library.is_file()) else {
-            return Ok(None);
-        };
+        let library = libraries.into_iter().find(|library| library.is_file());
         let this = Self {
-            library,
+            library: library.context(
+                "libfaketime, which lets clocks jump, is missing: apt-get install faketime",
+            )?,
             file: folder.join("clock"),
         };
         this.set(seconds)?;
-        Ok(Some(this))
+        Ok(this)
     }
 
     /// Makes it that many seconds ahead of the right time.

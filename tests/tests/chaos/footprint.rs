@@ -9,6 +9,7 @@ use yorkies_tests::{ControlPlane, Usage, eventually};
 const SPARE_THREADS: u64 = 4;
 const SPARE_DESCRIPTORS: u64 = 6;
 const SPARE_BYTES: u64 = 16 << 20;
+const SPARE_TASKS: f64 = 6.0;
 
 /// Connections of a proxy of two workers: its xDS stream, and the reports of each
 /// worker.
@@ -19,13 +20,17 @@ const CONNECTIONS: f64 = 3.0;
 pub(crate) struct Footprint {
     process: u32,
     first: Usage,
+    tasks: f64,
 }
 
 impl Footprint {
-    pub(crate) fn of(control_plane: &ControlPlane) -> Result<Self> {
+    pub(crate) async fn of(control_plane: &ControlPlane) -> Result<Self> {
         let process = control_plane.process_id()?;
-        let first = Usage::of(process)?;
-        Ok(Self { process, first })
+        Ok(Self {
+            process,
+            first: Usage::of(process)?,
+            tasks: control_plane.metric("yorkies_tasks").await?,
+        })
     }
 
     /// Waits until it has no more than at first, unless it is another process:
@@ -35,20 +40,27 @@ impl Footprint {
         control_plane: &ControlPlane,
         proxies: usize,
     ) -> Result<(Usage, Usage)> {
-        let present = Self::of(control_plane)?;
+        let present = Self::of(control_plane).await?;
         if present.process != self.process {
             *self = present;
         }
-        let first = self.first;
+        let Self {
+            first,
+            tasks: first_tasks,
+            ..
+        } = *self;
         let now = eventually("as at first", async || {
-            let now = Self::of(control_plane)?.first;
+            let Self {
+                first: now, tasks, ..
+            } = Self::of(control_plane).await?;
             let connections = control_plane.metric("yorkies_xds_connections").await?;
             ensure!(
                 now.threads <= first.threads + SPARE_THREADS
                     && now.descriptors <= first.descriptors + SPARE_DESCRIPTORS
                     && now.rss_bytes <= first.rss_bytes + SPARE_BYTES
+                    && tasks <= first_tasks + SPARE_TASKS
                     && connections <= CONNECTIONS * proxies as f64,
-                "{connections} connections, {now:?} after {first:?}"
+                "{connections} connections, {tasks} tasks after {first_tasks}, {now:?} after {first:?}"
             );
             Ok(now)
         })
