@@ -129,7 +129,9 @@ async fn has_config(control_plane: &ControlPlane, expected: &Assignment) -> Resu
     let resources = resources.context("no resources")?;
     let of = |kind: &str| {
         let mut all = resources.iter().filter(|resource| resource["kind"] == kind);
-        let one = all.next().with_context(|| format!("no {kind} in {config}"))?;
+        let one = all
+            .next()
+            .with_context(|| format!("no {kind} in {config}"))?;
         ensure!(all.next().is_none(), "more than one {kind} in {config}");
         ensure!(one["state"] == "accepted", "{one}");
         Ok(&one["body"])

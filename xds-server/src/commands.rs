@@ -19,7 +19,7 @@ use crate::files::LookAgain;
 use crate::health::Order;
 use crate::in_force::InForce;
 use crate::registry;
-use crate::reload::{Relog, Reload};
+use crate::reload::{Reload, Relog};
 use crate::server;
 
 mod bootstrap;

@@ -39,7 +39,9 @@ impl Reload {
         let running = Arc::clone(&self.in_force.borrow());
         match self.found(&running) {
             Ok(None) => {
-                info!("Members file and certificates are read again; the configuration is as it was");
+                info!(
+                    "Members file and certificates are read again; the configuration is as it was"
+                );
             }
             Ok(Some((found, changed))) => {
                 info!(changed, "Configuration changed");

@@ -82,8 +82,7 @@ fn another_configuration_is_in_force_at_once_and_no_request_is_lost() {
         ensure!(watchers.ended_since(start).is_empty(), "a stream has ended");
 
         // What only Envoy knows: no rebalance at all.
-        settings.more =
-            "key_rules: [{ path: /reloaded/*, no_key: any }]\ncors: { allow_origins: [\"https://a.example\"] }\n";
+        settings.more = "key_rules: [{ path: /reloaded/*, no_key: any }]\ncors: { allow_origins: [\"https://a.example\"] }\n";
         router.control_plane.reload(settings.clone()).await?;
         eventually("routes with the origin", async || {
             let dump = router.envoy.admin()?.config_dump().await?.to_string();

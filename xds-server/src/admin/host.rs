@@ -36,7 +36,9 @@ fn is_local(host: &str) -> bool {
         return false;
     };
     let name = authority.host();
-    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let literal = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
     let is_address = literal.unwrap_or(name).parse::<IpAddr>().is_ok();
     is_address || name.eq_ignore_ascii_case("localhost")
 }

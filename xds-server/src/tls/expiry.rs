@@ -136,7 +136,13 @@ mod tests {
         for bad in [&b"abc"[..], &[SEQUENCE, 0], &long] {
             assert_eq!(not_after(bad), None);
         }
-        for text in ["", "26112122501Z", "261121225016", "2611212250aaZ", "äöüäöüä"] {
+        for text in [
+            "",
+            "26112122501Z",
+            "261121225016",
+            "2611212250aaZ",
+            "äöüäöüä",
+        ] {
             assert_eq!(unix_time(UTC_TIME, text), None, "{text}");
         }
         // Whatever a date is made of, it is none that makes trouble.

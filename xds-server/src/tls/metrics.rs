@@ -29,7 +29,8 @@ impl Metrics {
         }
         let help = "Times that changed files of xds.tls were taken, or refused";
         registry.register("xds_tls_reloads", help, this.reloads.clone());
-        let help = "When the certificate of xds.tls expires, in seconds of unix time; 0 without TLS";
+        let help =
+            "When the certificate of xds.tls expires, in seconds of unix time; 0 without TLS";
         registry.register("xds_tls_not_after_seconds", help, this.not_after.clone());
         this
     }

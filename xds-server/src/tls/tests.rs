@@ -114,7 +114,10 @@ async fn renewed_files_are_taken_and_bad_ones_are_not() {
     };
     // Half of a renewal, and then the other half.
     let before = tls.acceptor();
-    assert_eq!(metrics.not_after(), date_time_ymd(4096, 1, 1).unix_timestamp());
+    assert_eq!(
+        metrics.not_after(),
+        date_time_ymd(4096, 1, 1).unix_timestamp()
+    );
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![dns("xds")];
     params.not_after = date_time_ymd(2040, 5, 6);

@@ -86,7 +86,10 @@ impl super::Proxy for Proxy {
         } = response;
         let state = self.types.entry(kind).or_default();
         state.nonce = nonce;
-        let wants_none = self.held.wanted(kind).is_some_and(|wanted| wanted.is_empty());
+        let wants_none = self
+            .held
+            .wanted(kind)
+            .is_some_and(|wanted| wanted.is_empty());
         if wants_none && resources.is_empty() {
             // Envoy does not answer this one.
             state.version = version_info;

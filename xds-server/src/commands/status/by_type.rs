@@ -1,7 +1,8 @@
 //! How far each proxy is with each type of resource, a line a stream.
 
 use super::super::screen::{plain, table};
-use super::{MAX_ROWS, rejected, rest};
+use super::proxies::rejected;
+use super::{MAX_ROWS, rest};
 use crate::api::{ProxyStatus, Status, StreamStatus, TypeState};
 use crate::snapshot::ResourceType;
 

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::api::{MemberStatus, NackStatus, TypeState, TypeStatus, VmStatus};
+use crate::api::{
+    MemberStatus, NackStatus, ProxyStatus, StreamStatus, TypeState, TypeStatus, VmPhase, VmStatus,
+};
 use crate::rebalance::{Cause, PlanSummary, Reason};
 
 fn record(outcome: Outcome) -> Record {
@@ -126,8 +128,7 @@ fn proxies_are_shown_by_type() {
         ("ecds", of(TypeState::NotSent, None)),
     ];
     let mut status = status();
-    status.proxies[0].streams[0].types =
-        types.map(|(kind, of)| (kind.to_owned(), of)).into();
+    status.proxies[0].streams[0].types = types.map(|(kind, of)| (kind.to_owned(), of)).into();
     status.proxies.push(ProxyStatus {
         node: "away".to_owned(),
         streams: Vec::new(),

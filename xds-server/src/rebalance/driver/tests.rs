@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::Config;
-use crate::module::Module;
 use crate::ads::progress::Progress;
 use crate::ads::{Holding, Mode, Proxy, ProxyObserver, StreamId};
+use crate::config::Config;
+use crate::module::Module;
 use crate::rebalance::store::tests::{BadDisk, soon};
 use crate::rebalance::{Outcome, Shown};
 use crate::snapshot::ResourceType;

@@ -48,7 +48,10 @@ async fn a_reload_hands_out_what_a_restart_would() {
         ("drain.unary_grace", "drain: {unary_grace: 1s}\n"),
         ("reports.cluster", "reports: {cluster: other}\n"),
         ("upstream.max_requests", "upstream: {max_requests: 77}\n"),
-        ("cors.allow_origins", "cors: {allow_origins: ['https://a']}\n"),
+        (
+            "cors.allow_origins",
+            "cors: {allow_origins: ['https://a']}\n",
+        ),
         (
             "grpc_clients",
             "policy: ring_hash:1024:4096\ngrpc_clients: {target: docs}\n",

@@ -101,7 +101,10 @@ fn draining_that_is_turned_off_is_taken_back_and_turned_on_again_is_made_up_for(
     let effects = scene.reload(settings(), usual());
     let later = scene.pass(5000);
     let released = [drains(&effects), drains(&later)].concat();
-    assert!(matches!(released[..], [Drain::Release { .. }]), "{released:?}");
+    assert!(
+        matches!(released[..], [Drain::Release { .. }]),
+        "{released:?}"
+    );
     assert_eq!(scene.machine.current().unwrap().epoch, held);
 }
 
