@@ -12,10 +12,12 @@ LINKED      := $(TARGET)/$(WASM_TARGET)/filter
 ENVOYS      := 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
 # Benches measure releases, with clients and members that are quick to build.
 RELEASED    := YORKIES_XDS_SERVER=$(TARGET)/release/xds-server YORKIES_DOCUMENT_SERVER=$(TARGET)/release/document-server
+# A name space in which a test may mount a full disk, where this user may have one.
+OWN_MOUNTS  := $(shell unshare -Urm true 2>/dev/null && echo unshare -Urm)
 # What runs on a real Envoy and may differ from version to version.
 E2E         := -p yorkies-tests
 
-.PHONY: help demo up test matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory bench-xds released dist compose-test build filter toolchain envoy node python chromium compose tools etcd clean
+.PHONY: help demo up test soak matrix check docs audit bench bench-filter bench-rebalance bench-two-writers bench-memory bench-xds released dist compose-test build filter toolchain envoy node python chromium compose tools etcd faketime clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,10 +30,14 @@ demo: toolchain envoy node ## Route documents through a real Envoy, add a server
 up: toolchain envoy node ## The same, kept running until Ctrl-C, with a page to write on
 	@cargo run -q -p yorkies-tests --bin demo -- --keep
 
-test: toolchain envoy node python chromium compose tools etcd ## All tests, the end-to-end ones on a real Envoy
+test: toolchain envoy node python chromium compose tools etcd faketime ## All tests, the end-to-end ones on a real Envoy
 	cargo test --workspace
 
-matrix: toolchain node python chromium compose tools etcd ## The end-to-end tests on every supported Envoy
+soak: toolchain envoy faketime ## Everything fails at random, for long (SOAK="--seed 7 --minutes 60"; 10 minutes without)
+	@cargo test -q -p yorkies-tests --test chaos --no-run
+	@YORKIES_CHAOS="$(SOAK)" $(OWN_MOUNTS) cargo test -q -p yorkies-tests --test chaos -- --ignored --nocapture --test-threads 1
+
+matrix: toolchain node python chromium compose tools etcd faketime ## The end-to-end tests on every supported Envoy
 	@for version in $(ENVOYS); do \
 	  echo "Envoy $$version"; \
 	  ENVOY_VERSION=$$version cargo test $(E2E) || exit 1; \
@@ -136,6 +142,11 @@ tools:
 etcd:
 	@command -v etcd >/dev/null && command -v etcdctl >/dev/null \
 	  || { echo "etcd is missing: apt-get install etcd-server etcd-client"; exit 1; }
+
+faketime:
+	@for folder in /usr/lib/*/faketime /usr/lib64/faketime /usr/lib/faketime /usr/local/lib/faketime; do \
+	  if [ -e "$$folder/libfaketimeMT.so.1" ]; then exit 0; fi; \
+	done; echo "libfaketime is missing: apt-get install faketime"; exit 1
 
 clean: ## Remove everything that was built
 	cargo clean

@@ -2,18 +2,23 @@
 //! own. Behind a connection is one worker of one proxy, so that the order of a
 //! caller's questions is the order in which that worker decided.
 
+mod course;
+mod faults;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use http::Method;
 use sharding::{Assignment, SHARD_KEY};
 use tokio::task::JoinHandle;
 
 use crate::{Arrival, Client, Member, Protocol, Request};
+
+pub use faults::HandedOut;
 
 /// Connections to each proxy with each protocol: enough that every worker has
 /// some.
@@ -22,10 +27,14 @@ const CONNECTIONS: usize = 4;
 /// Between two questions, so that those under test get the processors too.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// No two callers of one process have the same number.
+static CALLERS: AtomicUsize = AtomicUsize::new(0);
+
 /// They ask until they are stopped.
 #[derive(Debug)]
 pub struct Callers {
     stop: Arc<AtomicBool>,
+    excused: Arc<AtomicBool>,
     all: Vec<Caller>,
     /// For an epoch and each caller, the first question that was asked when
     /// every worker was known to have it.
@@ -34,6 +43,7 @@ pub struct Callers {
 
 #[derive(Debug)]
 struct Caller {
+    number: usize,
     asked: Arc<AtomicUsize>,
     asking: JoinHandle<Result<()>>,
 }
@@ -46,31 +56,66 @@ impl Callers {
     #[must_use]
     pub fn start(proxies: &[SocketAddr], keys: &[String]) -> Self {
         let stop = Arc::<AtomicBool>::default();
+        let excused = Arc::<AtomicBool>::default();
         let mut callers = Vec::new();
         for &proxy in proxies {
             for protocol in [Protocol::H2c, Protocol::Http1] {
                 for _ in 0..CONNECTIONS {
                     let client = Client::new(proxy, protocol);
                     let asked = Arc::<AtomicUsize>::default();
-                    let number = callers.len();
+                    let number = CALLERS.fetch_add(1, Ordering::Relaxed);
+                    let asking = ask(client, number, keys.to_vec(), stop.clone(), asked.clone());
+                    let excused = excused.clone();
+                    let asking = tokio::spawn(async move {
+                        let result = asking.await;
+                        let is_excused = excused.load(Ordering::SeqCst);
+                        if is_excused { Ok(()) } else { result }
+                    });
                     callers.push(Caller {
-                        asking: tokio::spawn(ask(
-                            client,
-                            number,
-                            keys.to_vec(),
-                            stop.clone(),
-                            asked.clone(),
-                        )),
+                        number,
                         asked,
+                        asking,
                     });
                 }
             }
         }
         Self {
             stop,
+            excused,
             all: callers,
             settled: Vec::new(),
         }
+    }
+
+    /// Their proxy is about to be killed: from now on a question may stay
+    /// without an answer.
+    pub fn excuse(&self) {
+        self.excused.store(true, Ordering::SeqCst);
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Stops them. Fails if a question was not answered, or if by the members'
+    /// own account a worker brought one to another than the owner in what it
+    /// can have had of these assignments. Returns how many reached a member.
+    pub async fn expect_possible(
+        self,
+        handed_out: &[HandedOut],
+        members: &[Member],
+    ) -> Result<usize> {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut numbers = Vec::new();
+        for Caller { number, asking, .. } in self.all {
+            asking.await?.with_context(|| format!("caller {number}"))?;
+            numbers.push(number);
+        }
+        let (mut calls, mut judged) = (calls(members), 0);
+        for number in numbers {
+            let caller = || format!("caller {number}");
+            let calls = calls.remove(&number).unwrap_or_default();
+            judged += calls.len();
+            faults::expect_possible(handed_out, &calls).with_context(caller)?;
+        }
+        Ok(judged)
     }
 
     /// Every worker routes by the assignment of that epoch now: no later
@@ -87,14 +132,15 @@ impl Callers {
     pub async fn expect_flawless(self, history: &History, members: &[Member]) -> Result<()> {
         self.stop.store(true, Ordering::SeqCst);
         let mut calls = calls(members);
-        for (number, caller) in self.all.into_iter().enumerate() {
+        for (index, caller) in self.all.into_iter().enumerate() {
             caller.asking.await??;
-            let calls = calls.remove(&number).unwrap_or_default();
+            let calls = calls.remove(&caller.number).unwrap_or_default();
             let settled = self.settled.iter();
             let settled: Vec<_> = settled
-                .map(|(epoch, asked)| (*epoch, asked[number]))
+                .map(|(epoch, asked)| (*epoch, asked[index]))
                 .collect();
-            expect_course(history, &settled, &calls).with_context(|| format!("caller {number}"))?;
+            let course = course::expect_possible(history, &settled, &calls);
+            course.with_context(|| format!("caller {}", caller.number))?;
         }
         Ok(())
     }
@@ -156,115 +202,4 @@ fn call(arrival: &Arrival) -> Option<(usize, usize)> {
     let (_, call) = arrival.path.rsplit_once("?call=")?;
     let (caller, number) = call.split_once('.')?;
     Some((caller.parse().ok()?, number.parse().ok()?))
-}
-
-/// Fails unless one worker can have decided so: its filter and its table of
-/// hosts go from each assignment to the next and never back, the table is ahead
-/// of the filter by one at most and never behind, and every question went to
-/// the owner in the table of that moment.
-fn expect_course(history: &History, settled: &[(u64, usize)], calls: &[Call]) -> Result<()> {
-    let (mut filter, mut table) = (0, 0);
-    let mut under = vec![0_usize; history.len()];
-    for call in calls {
-        let known = history.iter().position(|(epoch, _)| *epoch == call.epoch);
-        let known = known.with_context(|| format!("unknown epoch: {call:?}"))?;
-        ensure!(known >= filter, "an older assignment again: {call:?}");
-        let newest = settled.iter().filter(|(_, first)| call.number >= *first);
-        let newest = newest.map(|(epoch, _)| *epoch).max();
-        ensure!(
-            newest.is_none_or(|newest| call.epoch >= newest),
-            "routed by an assignment that no worker has any more, after {newest:?}: {call:?}"
-        );
-        filter = known;
-        under[known] += 1;
-        let possible = table.max(known)..=known + 1;
-        let mut owners = possible.clone().zip(history.iter().skip(*possible.start()));
-        let matching = owners.find(|(_, (_, assignment))| {
-            let owner = assignment.owner(call.key.as_bytes());
-            owner.is_some_and(|owner| owner.member.address == call.address)
-        });
-        (table, _) = matching
-            .with_context(|| format!("not at the owner in assignments {possible:?} of {call:?}"))?;
-    }
-    ensure!(
-        under.iter().all(|&calls| calls > 0),
-        "of some assignments there is no call: {under:?}"
-    );
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{assignment, keys};
-    use sharding::{Member as Entry, Policy};
-
-    const SETTLED: [(u64, usize); 2] = [(10, 0), (11, 50)];
-
-    fn address(member: u16) -> SocketAddr {
-        ([127, 0, 0, 1], member).into()
-    }
-
-    /// Under epoch 10 all is at 1, under 11 all at 2, under 12 all at 1 again.
-    fn history() -> Vec<(u64, Assignment)> {
-        let only = |member: u16| {
-            let entry = Entry::new(format!("m{member}"), address(member), 1);
-            assignment(Policy::default(), vec![entry]).unwrap()
-        };
-        vec![(10, only(1)), (11, only(2)), (12, only(1))]
-    }
-
-    fn judge(calls: &[(usize, u64, u16)]) -> Result<()> {
-        let key = keys(1).remove(0);
-        let call = |&(number, epoch, member)| Call {
-            number,
-            key: key.clone(),
-            epoch,
-            address: address(member),
-        };
-        let calls: Vec<_> = calls.iter().map(call).collect();
-        expect_course(&history(), &SETTLED, &calls)
-    }
-
-    fn refused(calls: &[(usize, u64, u16)], because: &str) {
-        let error = format!("{:#}", judge(calls).unwrap_err());
-        assert!(error.contains(because), "{error}");
-    }
-
-    #[test]
-    fn a_table_may_be_one_assignment_ahead_of_the_filter() {
-        judge(&[
-            (0, 10, 1),
-            (1, 10, 2),
-            (60, 11, 2),
-            (61, 11, 1),
-            (62, 12, 1),
-        ])
-        .unwrap();
-    }
-
-    #[test]
-    fn a_table_never_goes_back() {
-        refused(&[(0, 10, 1), (1, 10, 2), (2, 10, 1)], "not at the owner");
-    }
-
-    #[test]
-    fn a_table_is_never_behind_the_filter() {
-        refused(&[(0, 10, 1), (1, 11, 2), (2, 12, 2)], "not at the owner");
-    }
-
-    #[test]
-    fn a_filter_never_goes_back() {
-        refused(&[(0, 10, 1), (1, 11, 2), (2, 10, 2)], "older assignment");
-    }
-
-    #[test]
-    fn what_every_worker_has_is_not_undone() {
-        refused(&[(0, 10, 1), (50, 10, 2)], "no worker has any more");
-    }
-
-    #[test]
-    fn a_caller_who_saw_too_little_proves_nothing() {
-        refused(&[(0, 10, 1), (60, 11, 2)], "there is no call");
-    }
 }

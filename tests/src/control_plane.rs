@@ -44,6 +44,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Where members come from, as it stands in the file.
     pub registry: String,
+    /// Where it keeps its state; relative to its own folder.
+    pub state_file: PathBuf,
     /// Where proxies have the filter's module, if that is not where it is.
     pub module_on_proxy: Option<PathBuf>,
     /// Further settings of `xds`, as they stand in the file.
@@ -65,6 +67,7 @@ impl Default for Settings {
             tls: None,
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             registry: "{ file: members.yaml }".to_owned(),
+            state_file: PathBuf::from("state.json"),
             module_on_proxy: None,
             xds: String::new(),
             more: "",
@@ -82,6 +85,8 @@ pub struct ControlPlane {
     settings: Settings,
     members: MembersFile,
     entries: Vec<Entry>,
+    /// Where it was told to listen.
+    listen: SocketAddr,
     address: SocketAddr,
     admin: SocketAddr,
     process: Option<Process>,
@@ -95,6 +100,7 @@ impl ControlPlane {
             entries: Vec::new(),
             folder,
             settings,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             process: None,
@@ -161,7 +167,7 @@ impl ControlPlane {
     /// Its state file.
     #[must_use]
     pub fn state_file(&self) -> PathBuf {
-        self.folder.join("state.json")
+        self.folder.join(&self.settings.state_file)
     }
 
     /// Where proxies find it.
@@ -228,6 +234,14 @@ impl ControlPlane {
         self.process.take().map_or(Ok(()), Process::kill)
     }
 
+    /// Kills it, and returns what it has logged since it was last started.
+    pub async fn last_words(&mut self) -> Result<Vec<LogLine>> {
+        let mut process = self.process.take().context("the control plane is down")?;
+        process.signal(Signal::KILL)?;
+        process.ended().await?;
+        lines(&process)
+    }
+
     /// Asks it to end, and waits until it has.
     pub async fn terminate(&mut self) -> Result<ExitStatus> {
         let mut process = self.process.take().context("the control plane is down")?;
@@ -238,6 +252,7 @@ impl ControlPlane {
     /// Starts it, after killing it if it runs, and waits until it listens.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill()?;
+        self.listen = self.address;
         self.write_configuration()?;
         let (mut process, address) = eventually("an address to listen on", async || {
             let mut process = self.spawn()?;
@@ -270,14 +285,28 @@ impl ControlPlane {
         self.restart().await
     }
 
+    /// Configures it otherwise while it runs, and waits until it says that it is.
+    pub async fn reload(&mut self, settings: Settings) -> Result<()> {
+        let changes = |log: &[LogLine]| {
+            let is_change = |line: &&LogLine| line.message() == "Configuration changed";
+            log.iter().filter(is_change).count()
+        };
+        let before = changes(&self.log()?);
+        self.settings = settings;
+        self.write_configuration()?;
+        self.signal(Signal::HUP)?;
+        eventually("configured otherwise", async || {
+            let log = self.log()?;
+            let last = log.last().map(LogLine::text);
+            ensure!(changes(&log) > before, "last is {last:?}");
+            Ok(())
+        })
+        .await
+    }
+
     /// The events of its log since it was last started.
     pub fn log(&self) -> Result<Vec<LogLine>> {
-        let process = self.process.as_ref().context("the control plane is down")?;
-        Ok(process
-            .output()?
-            .lines()
-            .filter_map(LogLine::parse)
-            .collect())
+        lines(self.process.as_ref().context("the control plane is down")?)
     }
 
     /// Waits until it has logged an event with all these parts in message and
@@ -299,7 +328,17 @@ impl ControlPlane {
 
     /// The bootstrap for an Envoy that it serves.
     pub async fn bootstrap(&self, mode: Mode, node: &str) -> Result<String> {
-        let address = self.address.to_string();
+        self.bootstrap_through(self.address, mode, node).await
+    }
+
+    /// The same for one that reaches it at that address.
+    pub async fn bootstrap_through(
+        &self,
+        address: SocketAddr,
+        mode: Mode,
+        node: &str,
+    ) -> Result<String> {
+        let address = address.to_string();
         let mut arguments = vec!["bootstrap", "--config", "xds-server.yaml"];
         arguments.extend(["--mode", mode.name(), "--node", node]);
         arguments.extend(["--xds", &address, "--admin", "127.0.0.1:0"]);
@@ -326,6 +365,7 @@ impl ControlPlane {
             tls,
             admin,
             registry,
+            state_file,
             module_on_proxy,
             xds,
             more,
@@ -348,14 +388,15 @@ impl ControlPlane {
         let text = format!(
             "xds: {{ listen: \"{}\"{separator}{xds} }}\n\
              admin: {{ listen: \"{admin}\", token_file: {TOKEN_FILE} }}\n\
-             state_file: state.json\n\
+             state_file: \"{}\"\n\
              policy: {policy}\n\
              registry: {registry}\n\
              {listener}\
              upstream: {{ protocol: {upstream} }}\n\
              filter: {{ module: \"{}\"{on_proxy} }}\n\
              {more}",
-            self.address,
+            self.listen,
+            state_file.display(),
             filter_module()?.display(),
         );
         fs::write(self.folder.join(TOKEN_FILE), TOKEN)?;
@@ -377,6 +418,11 @@ fn published(json: &Value) -> Result<(u64, Assignment)> {
     let policy = json["policy"].as_str().context("no policy")?.parse()?;
     let roster = serde_json::from_value(json["members"].clone())?;
     Ok((epoch, Assignment::new(epoch, policy, roster)))
+}
+
+fn lines(process: &Process) -> Result<Vec<LogLine>> {
+    let output = process.output()?;
+    Ok(output.lines().filter_map(LogLine::parse).collect())
 }
 
 fn listening_at(line: &str, message: &str) -> Option<SocketAddr> {

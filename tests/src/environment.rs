@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::runtime::Builder;
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::artifacts::prepare;
 use crate::patience::limit_per_test;
-use crate::{ControlPlane, Envoy, Member, Mode, Scratch, Settings, eventually};
+use crate::{ControlPlane, Envoy, Link, Member, Mode, Scratch, Settings, eventually};
 
 /// Hands out everything that an end-to-end test needs, and ends it all with the
 /// test.
@@ -39,9 +40,19 @@ impl TestEnvironment {
     where
         F: AsyncFnOnce(&mut Self) -> Result<()>,
     {
+        Self::run_within(limit_per_test(), test);
+    }
+
+    /// The same with another limit.
+    ///
+    /// # Panics
+    /// If the test fails.
+    pub fn run_within<F>(limit: Duration, test: F)
+    where
+        F: AsyncFnOnce(&mut Self) -> Result<()>,
+    {
         prepare();
         let test = async |environment: &mut Self| {
-            let limit = limit_per_test();
             timeout(limit, test(environment))
                 .await
                 .with_context(|| format!("the test takes more than {limit:?}"))??;
@@ -134,6 +145,21 @@ impl TestEnvironment {
     pub async fn envoy(&mut self, control_plane: &ControlPlane, mode: Mode) -> Result<Envoy> {
         let name = format!("envoy-{}", self.envoys.len());
         let bootstrap = control_plane.bootstrap(mode, &name).await?;
+        self.envoy_of_bootstrap(&bootstrap).await
+    }
+
+    /// Starts one that reaches the control plane through that link.
+    pub async fn envoy_through(
+        &mut self,
+        link: &Link,
+        control_plane: &ControlPlane,
+        mode: Mode,
+    ) -> Result<Envoy> {
+        let name = format!("envoy-{}", self.envoys.len());
+        let address = link.address();
+        let bootstrap = control_plane
+            .bootstrap_through(address, mode, &name)
+            .await?;
         self.envoy_of_bootstrap(&bootstrap).await
     }
 

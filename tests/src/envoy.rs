@@ -138,14 +138,16 @@ impl Envoy {
 
     /// Waits until it serves and tells where.
     pub async fn address(&self) -> Result<SocketAddr> {
-        eventually("serving", async || {
-            let admin = self.admin()?;
-            admin.ready().await?;
-            let listeners = admin.listeners().await?;
-            let (_, address) = listeners.first().context("no listener")?;
-            Ok(*address)
-        })
-        .await
+        eventually("serving", async || self.serves().await).await
+    }
+
+    /// Where it serves, if it does by now.
+    pub async fn serves(&self) -> Result<SocketAddr> {
+        let admin = self.admin()?;
+        admin.ready().await?;
+        let listeners = admin.listeners().await?;
+        let (_, address) = listeners.first().context("no listener")?;
+        Ok(*address)
     }
 
     /// A client of its listener.

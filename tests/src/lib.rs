@@ -30,6 +30,7 @@ mod etcd;
 mod figures;
 mod files;
 mod grpc_client;
+mod link;
 mod log;
 pub mod manual;
 mod markdown;
@@ -57,7 +58,7 @@ pub use artifacts::{
     target_folder, workspace, xds_server_binary,
 };
 pub use authority::{Authority, Issued};
-pub use callers::{Callers, History};
+pub use callers::{Callers, HandedOut, History};
 pub use client::{Client, Protocol, Reply, Request};
 pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, Settings, run_xds_server};
@@ -71,6 +72,7 @@ pub use etcd::{Etcd, EtcdTls};
 pub use figures::Figures;
 pub use files::Files;
 pub use grpc_client::{GrpcClient, GrpcLibrary, GrpcReply, XdsResource};
+pub use link::{Link, Passage};
 pub use log::LogLine;
 pub use markdown::{anchors, links};
 pub use member::{Arrival, Member, STAY_OPEN, STAY_SILENT};

@@ -42,6 +42,12 @@ impl LogLine {
         self.fields.get(name)?.as_str()
     }
 
+    /// A field that is a number.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.fields.get(name)?.as_u64()
+    }
+
     /// Message and fields as one text, for tests that look for a reason
     /// wherever it may be.
     #[must_use]

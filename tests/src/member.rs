@@ -125,6 +125,11 @@ impl Member {
         self.state.arrivals.all()
     }
 
+    /// Forgets the keyed requests that it got, but for the streams that are open.
+    pub fn forget_past(&self) {
+        self.state.arrivals.forget_past();
+    }
+
     /// Ends it and all its connections.
     pub fn stop(&self) {
         self.serving.abort();

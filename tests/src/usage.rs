@@ -13,6 +13,10 @@ pub struct Usage {
     pub peak_bytes: u64,
     /// Processor time so far, in ticks of 10 ms as the kernel counts it.
     pub cpu_ms: u64,
+    /// Its threads.
+    pub threads: u64,
+    /// What it has open: files, connections and whatever else has a descriptor.
+    pub descriptors: u64,
 }
 
 impl Usage {
@@ -32,6 +36,8 @@ impl Usage {
             rss_bytes: bytes(&status, "VmRSS:")?,
             peak_bytes: bytes(&status, "VmHWM:")?,
             cpu_ms: ticks.iter().sum::<u64>() * 10,
+            threads: number(&status, "Threads:")?,
+            descriptors: fs::read_dir(format!("/proc/{process}/fd"))?.count() as u64,
         })
     }
 
@@ -42,8 +48,11 @@ impl Usage {
 }
 
 fn bytes(status: &str, name: &str) -> Result<u64> {
+    Ok(number(status, name)? * 1024)
+}
+
+fn number(status: &str, name: &str) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
-    let kib: u64 = number.with_context(|| format!("no {name}"))?.parse()?;
-    Ok(kib * 1024)
+    Ok(number.with_context(|| format!("no {name}"))?.parse()?)
 }

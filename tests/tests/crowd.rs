@@ -10,6 +10,9 @@ use yorkies_tests::{
 /// is larger than what HTTP/2 lets a server send to one that does not read.
 const MEMBERS: u32 = 1000;
 
+/// Connections of this test to the admin interface, each a task.
+const ASKING: f64 = 3.0;
+
 /// Who is stuck is soon left behind.
 const IMPATIENT: &str = "rebalance: { settle: 0, ack_wait: 50ms, finish_wait: 50ms }\n";
 
@@ -17,6 +20,7 @@ const IMPATIENT: &str = "rebalance: { settle: 0, ack_wait: 50ms, finish_wait: 50
 fn two_thousand_proxies_connect_at_once_and_nothing_is_left_of_them() {
     TestEnvironment::run(async |env| {
         let mut control_plane = start(env).await?;
+        let tasks = control_plane.metric("yorkies_tasks").await?;
         let test = async {
             let mut crowds = Mode::ALL.map(|mode| connect(&control_plane, 1000, mode));
             for crowd in &mut crowds {
@@ -31,7 +35,14 @@ fn two_thousand_proxies_connect_at_once_and_nothing_is_left_of_them() {
             for mode in Mode::ALL {
                 expect_connected(&control_plane, mode, 0).await?;
             }
-            Ok(())
+            eventually("as before they came", async || {
+                let left = control_plane.metric("yorkies_tasks").await?;
+                ensure!(left <= tasks + ASKING, "{left} tasks after {tasks}");
+                let connections = control_plane.metric("yorkies_xds_connections").await?;
+                ensure!(connections == 0.0, "{connections} connections");
+                Ok(())
+            })
+            .await
         };
         LocalSet::new().run_until(test).await
     });

@@ -34,6 +34,7 @@ fn a_client_of_the_c_core_reaches_the_owner_that_envoy_routes_to() {
             epoch = settled(&[&client], epoch).await?;
             expect_owners(&client, &expected, &keys(400)).await?;
             followed(&control_plane, &mut grpc).await?;
+            has_config(&control_plane, &expected).await?;
             reaches_owners(&mut grpc, &expected).await?;
         }
 
@@ -119,6 +120,32 @@ async fn followed(control_plane: &ControlPlane, client: &mut GrpcClient) -> Resu
         Ok(())
     })
     .await
+}
+
+/// Fails unless what the control plane says that it has is what there is for it.
+async fn has_config(control_plane: &ControlPlane, expected: &Assignment) -> Result<()> {
+    let config = control_plane.admin("/v1/proxies/Grpcio/config").await?;
+    let resources = config["streams"][0]["resources"].as_array();
+    let resources = resources.context("no resources")?;
+    let of = |kind: &str| {
+        let mut all = resources.iter().filter(|resource| resource["kind"] == kind);
+        let one = all
+            .next()
+            .with_context(|| format!("no {kind} in {config}"))?;
+        ensure!(all.next().is_none(), "more than one {kind} in {config}");
+        ensure!(one["state"] == "accepted", "{one}");
+        Ok(&one["body"])
+    };
+    let listener = of("lds")?;
+    let routes = &listener["api_listener"]["api_listener"]["rds"]["route_config_name"];
+    ensure!(routes == TARGET, "{listener}");
+    ensure!(of("rds")?["name"] == TARGET, "{config}");
+    ensure!(of("cds")?["lb_policy"] == "RING_HASH", "{config}");
+    let endpoints = of("eds")?;
+    let members = endpoints["endpoints"][0]["lb_endpoints"].as_array();
+    let members = members.context("no endpoints")?.len();
+    ensure!(members == expected.roster().members().len(), "{endpoints}");
+    Ok(())
 }
 
 /// Waits until it goes by that assignment, and then calls for many keys.

@@ -1,5 +1,6 @@
 //! The admin interface: what the control plane knows, over HTTP on a port of
-//! its own. What can change something needs a token (`admin/guard.rs`).
+//! its own. What can change something needs a token (`admin/guard.rs`), and on
+//! loopback it has to be called by a name of this machine (`admin/host.rs`).
 //!
 //! | path | answer |
 //! |---|---|
@@ -47,23 +48,24 @@
 //! | `yorkies_xds_refused_total{reason}` | what the xDS port refused: `connections` and `address` (too many), `tls` (no TLS, no certificate or a wrong one), `slow` (no request in time), `streams` (too many on a connection), `message` (too large), `identity` (streams and reports of a node that the certificate is not for) |
 //! | `yorkies_xds_idle_closed_total` | connections that were closed since nothing was open on them |
 //! | `yorkies_xds_tls_reloads_total{outcome}` | times that changed certificates were taken, `done`, or refused, `failed` |
+//! | `yorkies_xds_tls_not_after_seconds` | when the certificate that the xDS port shows, or one of its chain, expires: seconds of unix time, 0 without TLS |
+//! | `yorkies_tasks` | tasks of the process, at work or waiting: a few for each connection |
 //! | `yorkies_reports_total`, `yorkies_reports_refused_total` | reports of VMs |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, middleware};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tracing::{error, info, warn};
 
 use crate::ads::Refusals;
-use crate::config::Config;
 use crate::fleet::{self, Fleet};
 use crate::health::{self, Health};
-use crate::rebalance::machine::{Pace, Settings};
+use crate::in_force::InForce;
 use crate::rebalance::{self, Board, Metrics};
 use crate::registry::{self, Leases, Sources};
 use crate::tls;
@@ -72,11 +74,13 @@ mod answers;
 mod assignment;
 mod dump;
 mod guard;
+mod host;
 mod leases;
 mod members;
 mod refusal;
 mod route;
 mod routes;
+mod tasks;
 
 use assignment::Present;
 use guard::Guard;
@@ -91,9 +95,7 @@ pub struct Admin {
     registry: Registry,
     leases: Option<Arc<Leases>>,
     guard: Guard,
-    pace: Option<Pace>,
-    /// How long a rebalance holds at most.
-    ack_wait_ms: u64,
+    in_force: watch::Receiver<Arc<InForce>>,
     /// Computed when first asked for under an epoch.
     present: Mutex<Option<Present>>,
     /// Held by whoever computes a plan.
@@ -115,7 +117,7 @@ impl Admin {
     /// The interface, and the metrics that others count in.
     #[must_use]
     pub fn new(
-        config: &Config,
+        in_force: &watch::Receiver<Arc<InForce>>,
         sources: &Arc<Sources>,
         health: &Arc<Health>,
         fleet: &Arc<Fleet>,
@@ -124,6 +126,7 @@ impl Admin {
         let mut registry = Registry::with_prefix("yorkies");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The control plane that runs", build);
+        tasks::register(&mut registry);
         registry::register(&mut registry, Arc::clone(sources));
         health::register(&mut registry, Arc::clone(health));
         rebalance::register(&mut registry, Arc::clone(board));
@@ -133,16 +136,15 @@ impl Admin {
             tls: tls::Metrics::register(&mut registry),
         };
         fleet::register(&mut registry, Arc::clone(fleet), Arc::clone(board));
-        let settings = Settings::from(config);
+        let token_file = in_force.borrow().config.admin.token_file.clone();
         let this = Self {
             fleet: Arc::clone(fleet),
             board: Arc::clone(board),
             health: Arc::clone(health),
             registry,
             leases: sources.leases(),
-            guard: Guard(config.admin.token_file.clone()),
-            pace: settings.pace,
-            ack_wait_ms: settings.ack_wait_ms(),
+            guard: Guard(token_file),
+            in_force: in_force.clone(),
             present: Mutex::default(),
             planning: Mutex::default(),
         };
@@ -159,14 +161,20 @@ impl Admin {
                 if !address.ip().is_loopback() {
                     warn!(%address, "Admin interface can be read by whoever reaches its port: members, proxies and what they are sent");
                 }
-                tokio::spawn(async move { axum::serve(listener, self.router()).await });
+                let router = self.router(address);
+                tokio::spawn(async move { axum::serve(listener, router).await });
             }
             Err(error) => error!(%address, %error, "Admin interface is off: cannot listen"),
         }
     }
 
-    fn router(self: Arc<Self>) -> Router {
-        route::router(routes::routes(), self.guard.clone(), self)
+    fn router(self: Arc<Self>, address: SocketAddr) -> Router {
+        let router = route::router(routes::routes(), self.guard.clone(), self);
+        if address.ip().is_loopback() {
+            router.layer(middleware::from_fn(host::local))
+        } else {
+            router
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sharding::Resource;
 
 use crate::api::Owner;
-use crate::commands;
+use crate::commands::{self, View};
 use crate::config::{Config, Log};
 use crate::health::Order;
 
@@ -78,6 +78,9 @@ enum Command {
         /// Go on, with a look each second, until interrupted.
         #[arg(long)]
         watch: bool,
+        /// Show how far each proxy is with each type of resource instead.
+        #[arg(long, conflicts_with = "json")]
+        proxies: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -174,9 +177,10 @@ impl Cli {
         match self.command {
             Command::Serve { config, log: flags } => {
                 let loaded = config.load()?;
+                let is_told = flags.has_filter();
                 let log = flags.over(loaded.log.clone());
-                log::start(&log)?;
-                commands::serve(loaded, log, &config.path)
+                let relog = Some(log::start(&log)?).filter(|_| !is_told);
+                commands::serve(loaded, log, &config.path, relog)
             }
             Command::Validate { config } => commands::validate(&config.load()?),
             Command::Owner {
@@ -202,15 +206,23 @@ impl Cli {
             Command::Status {
                 server,
                 watch,
+                proxies,
                 json,
-            } => commands::status(&server.running()?, watch, json),
+            } => {
+                let view = match (json, proxies) {
+                    (true, _) => View::Json,
+                    (false, true) => View::Proxies,
+                    (false, false) => View::Screen,
+                };
+                commands::status(&server.running()?, watch, view)
+            }
             Command::Member { order, id, server } => {
                 commands::member(&server.running()?, order.into(), &id)
             }
             Command::Ready { server } => commands::ready(&server.running()?),
             Command::DefaultProject(asked) => commands::default_project(&asked),
             Command::Register { asked, server } => {
-                log::start(&Log::default())?;
+                drop(log::start(&Log::default())?);
                 return commands::register(*asked, move || server.running());
             }
             Command::Bootstrap { config, asked } => commands::bootstrap(&config.load()?, asked),

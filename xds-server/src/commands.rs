@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use sharding::Assignment;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::api::{ORDER_PATH, Ordered, Owner};
 use crate::checks;
@@ -15,8 +17,9 @@ use crate::client::RunningServer;
 use crate::config::{Config, Log, Registry};
 use crate::files::LookAgain;
 use crate::health::Order;
+use crate::in_force::InForce;
 use crate::registry;
-use crate::reload::reload;
+use crate::reload::{Reload, Relog};
 use crate::server;
 
 mod bootstrap;
@@ -30,37 +33,43 @@ pub(crate) use bootstrap::{Asked as BootstrapAsked, bootstrap};
 pub(crate) use default_project::{DefaultProject, default_project};
 pub(crate) use plan::plan;
 pub(crate) use register::{Asked as RegisterAsked, register};
-pub(crate) use status::status;
+pub(crate) use status::{View, status};
 
 /// How long a shutdown waits for a state file that is being written.
 const SAVING: Duration = Duration::from_secs(2);
 
 /// Serves by the configuration at `path`, as it was loaded, and logs as `log`
-/// says.
-pub(crate) fn serve(config: Config, log: Log, path: &Path) -> anyhow::Result<()> {
+/// says, until `relog` is told otherwise.
+pub(crate) fn serve(config: Config, log: Log, path: &Path, relog: Relog) -> anyhow::Result<()> {
     let effective = Config {
         log,
         ..config.clone()
     };
     tracing::info!(config = %effective.without_secrets(), "Configuration");
+    let (in_force, receiver) = watch::channel(Arc::new(InForce::of(config)?));
+    let reload = Reload {
+        path: path.to_owned(),
+        in_force,
+        look_again: LookAgain::default(),
+        relog,
+    };
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let look_again = LookAgain::default();
-        let (running, asked) = (config.clone(), look_again.clone());
+        let look_again = reload.look_again.clone();
         let shutdown = async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => break,
                     _ = interrupt.recv() => break,
-                    _ = hangup.recv() => reload(path, &running, &asked),
+                    _ = hangup.recv() => reload.run(),
                 }
             }
             tracing::info!("Shutting down");
         };
-        Box::pin(server::run(config, look_again, shutdown)).await
+        Box::pin(server::run(receiver, look_again, shutdown)).await
     });
     runtime.shutdown_timeout(SAVING);
     served

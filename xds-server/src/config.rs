@@ -15,6 +15,7 @@ use sharding::{
 use crate::redact::redact;
 
 mod admin;
+mod applied;
 mod check;
 mod cors;
 mod error;
@@ -30,6 +31,8 @@ mod upstream;
 mod xds;
 
 pub use admin::{ADMIN_PORT, Admin, Reports};
+pub use applied::Applied;
+pub(crate) use applied::changed;
 pub use cors::Cors;
 pub use error::ConfigError;
 pub use filter::Filter;
@@ -99,14 +102,14 @@ pub struct Config {
     #[serde(default)]
     pub default_project: Option<String>,
     /// File with that key, instead of the key: what `xds-server
-    /// default-project --output` writes. Read at the start.
+    /// default-project --output` writes. Read with the configuration.
     #[serde(default)]
     pub default_project_file: Option<PathBuf>,
     /// Projects that requests name by name, by id or by secret key.
     #[serde(default, deserialize_with = "keys::strict_projects")]
     pub projects: Vec<Project>,
     /// File with the secret that servers show to call `ClusterService`
-    /// (`--cluster-secret` of Yorkie). Read at the start; only its hash leaves
+    /// (`--cluster-secret` of Yorkie). Read with the configuration; only its hash leaves
     /// the control plane.
     #[serde(default)]
     pub cluster_secret_file: Option<PathBuf>,

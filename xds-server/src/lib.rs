@@ -22,6 +22,7 @@ pub mod files;
 pub mod fleet;
 pub mod health;
 pub mod identity;
+pub mod in_force;
 pub mod lease;
 mod metric;
 pub mod module;

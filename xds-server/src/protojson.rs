@@ -108,6 +108,7 @@ mod tests {
             format!("{listener}\nupstream: {{protocol: h2c}}\ncors: {{allow_origins: ['*']}}"),
             format!("{listener}\nupstream: {{protocol: http1}}\npolicy: ring_hash:9:99:murmur2\ncors: {{allow_origins: ['https://a']}}"),
             format!("upstream: {{protocol: downstream}}\ncluster_secret_sha256: {HASH}"),
+            "policy: ring_hash:9:99\ngrpc_clients: {target: docs}".to_owned(),
         ]
         .iter()
         .map(|more| resources(more))
@@ -179,6 +180,17 @@ mod tests {
         let listener = json(ResourceType::Listener, "yorkies");
         let manager = &listener["filter_chains"][0]["filters"][0]["typed_config"];
         assert_eq!(manager["request_headers_timeout"], "10s");
+    }
+
+    #[test]
+    fn what_a_grpc_client_has_is_shown_as_well() {
+        let snapshot = &variants()[3];
+        let json = |kind, name: &str| json(kind, snapshot.of(kind)[name].bytes()).unwrap();
+        let listener = json(ResourceType::Listener, "docs");
+        let manager = &listener["api_listener"]["api_listener"];
+        assert_eq!(manager["rds"]["route_config_name"], "docs");
+        let endpoints = json(ResourceType::Endpoints, "yorkie.grpc");
+        assert_eq!(endpoints["endpoints"][0]["load_balancing_weight"], 1);
     }
 
     #[test]

@@ -4,31 +4,34 @@ use std::future::Future;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::admin::{Admin, Registered};
 use crate::ads::{self, Access, AdsServer};
-use crate::config::Config;
 use crate::files::LookAgain;
 use crate::fleet::Fleet;
+use crate::in_force::InForce;
 use crate::rebalance::Board;
 use crate::rebalance::driver::{Driver, Parts};
 use crate::systemd::{self, Notice};
 use crate::tls::Tls;
-use crate::{checks, health, registry, reports, state};
+use crate::{health, registry, reports, state};
 
-/// Serves proxies until `shutdown` ends. Files that may change while it runs
-/// are read at once when `look_again` is asked to.
+/// Serves proxies until `shutdown` ends, by what is `in_force`, of which only some
+/// settings may become others ([`Applied::ByReload`](crate::config::Applied)).
+/// Files that may change while it runs are read at once when `look_again` is asked
+/// to.
 ///
 /// # Errors
-/// When the address cannot be listened on, the module or a certificate is not
-/// usable, or the server breaks.
+/// When the address cannot be listened on, a certificate is not usable, or the
+/// server breaks.
 pub async fn run(
-    config: Config,
+    in_force: watch::Receiver<Arc<InForce>>,
     look_again: LookAgain,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let module = checks::files(&config)?;
+    let config = in_force.borrow().config.clone();
     let listener = ads::listen(config.xds.listen)
         .with_context(|| format!("xds.listen {}: cannot be listened on", config.xds.listen))?;
     let address = listener.local_addr()?;
@@ -45,7 +48,7 @@ pub async fn run(
         Arc::clone(&fleet),
         Arc::clone(&board),
     );
-    let (admin, registered) = Admin::new(&config, &sources, &health, &fleet, &board);
+    let (admin, registered) = Admin::new(&in_force, &sources, &health, &fleet, &board);
     let Registered {
         metrics,
         refusals,
@@ -70,8 +73,7 @@ pub async fn run(
     };
     tokio::pin!(shutdown);
     let mut driver = Driver::restore(Parts {
-        config,
-        module,
+        in_force,
         fleet: Arc::clone(&fleet),
         board,
         metrics,

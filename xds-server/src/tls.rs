@@ -16,6 +16,7 @@ use crate::config::XdsTls;
 use crate::files::LookAgain;
 use crate::identity::{IdentityPattern, Names};
 
+mod expiry;
 mod follow;
 mod material;
 mod metrics;
@@ -49,6 +50,7 @@ impl Tls {
         // Before the first look, so that no change is missed.
         let touches = look_again.follow(material::paths(settings));
         let material = Material::read(settings)?;
+        metrics.expires(material.not_after());
         let (sender, newest) = watch::channel(Arc::new(material.server_config()?));
         let identity = settings.identity.clone().into();
         tokio::spawn(follow::follow(

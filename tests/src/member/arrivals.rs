@@ -1,5 +1,6 @@
 //! What a member remembers of the keyed requests that it got.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -38,18 +39,31 @@ impl Arrival {
 
 /// All arrivals since the member started, in order.
 #[derive(Debug, Default)]
-pub(super) struct Arrivals(Mutex<Vec<Arrival>>);
+pub(super) struct Arrivals(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    next: u64,
+    /// By when they came.
+    all: BTreeMap<u64, Arrival>,
+}
 
 /// A stream while it is open: tells when it ends.
 #[derive(Debug)]
 pub(super) struct OpenStream {
     arrivals: Arc<Arrivals>,
-    index: usize,
+    number: u64,
 }
 
 impl Arrivals {
     pub(super) fn all(&self) -> Vec<Arrival> {
-        self.lock().clone()
+        self.lock().all.values().cloned().collect()
+    }
+
+    /// Forgets all but the streams that are open.
+    pub(super) fn forget_past(&self) {
+        let is_open = |arrival: &Arrival| arrival.is_stream && arrival.ended.is_none();
+        self.lock().all.retain(|_, arrival| is_open(arrival));
     }
 
     /// Notes a request, if it has a key.
@@ -69,22 +83,24 @@ impl Arrivals {
             is_stream,
             ended: None,
         };
-        let mut arrivals = self.lock();
-        arrivals.push(arrival);
+        let mut noted = self.lock();
+        let number = noted.next;
+        noted.next += 1;
+        noted.all.insert(number, arrival);
         is_stream.then(|| OpenStream {
             arrivals: self.clone(),
-            index: arrivals.len() - 1,
+            number,
         })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arrival>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Noted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        if let Some(arrival) = self.arrivals.lock().get_mut(self.index) {
+        if let Some(arrival) = self.arrivals.lock().all.get_mut(&self.number) {
             arrival.ended = Some(Instant::now());
         }
     }

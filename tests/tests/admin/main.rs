@@ -3,8 +3,11 @@
 
 mod proxies;
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use http::Method;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::rt::TokioExecutor;
@@ -14,8 +17,8 @@ use tonic::client::Grpc;
 use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 use yorkies_tests::{
-    ControlPlane, Mode, Router, Settings, TestEnvironment, equal_weights, eventually,
-    run_xds_server,
+    Client, ControlPlane, Mode, Protocol, Request, Router, Settings, TestEnvironment,
+    equal_weights, eventually, run_xds_server,
 };
 
 #[test]
@@ -68,6 +71,28 @@ fn a_running_control_plane_tells_its_members_proxies_and_rebalances() {
             Ok(())
         });
     }
+}
+
+/// A page in a browser can have its own name stand for a loopback address.
+#[test]
+fn on_loopback_only_names_of_this_machine_are_answered() {
+    TestEnvironment::run(async |env| {
+        let control_plane = env.control_plane(Settings::default()).await?;
+        let address = control_plane.admin_url();
+        let address: SocketAddr = address.strip_prefix("http://").context("no URL")?.parse()?;
+        let client = Client::new(address, Protocol::Http1);
+        let port = address.port();
+        for (host, expected) in [
+            (format!("127.0.0.1:{port}"), 200),
+            (format!("localhost:{port}"), 200),
+            (format!("rebound.example:{port}"), 403),
+        ] {
+            let request = Request::new(Method::GET, "/healthz").header("host", &host)?;
+            let reply = client.send(&request).await?;
+            ensure!(reply.status == expected, "{host}: {reply:?}");
+        }
+        Ok(())
+    });
 }
 
 #[test]

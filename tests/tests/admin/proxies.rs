@@ -53,6 +53,13 @@ fn a_proxy_is_synced_stale_while_it_does_not_answer_and_rejected_with_its_reason
             let output = run_xds_server(env.folder(), &["status", "--admin", &url]).await?;
             let text = String::from_utf8(output.stdout)?;
             ensure!(text.contains("rejected lds"), "{text}");
+            let arguments = ["status", "--proxies", "--admin", &url];
+            let output = run_xds_server(env.folder(), &arguments).await?;
+            let text = String::from_utf8(output.stdout)?;
+            let row = text.lines().find(|line| line.trim().starts_with("envoy-0"));
+            let words: Vec<_> = row.context("no row")?.split_whitespace().collect();
+            ensure!(words.ends_with(&rejected), "{text}");
+            ensure!(text.contains("missing.pem"), "{text}");
             let nacks = router
                 .control_plane
                 .metric("yorkies_nacks_total{type=\"lds\"}");

@@ -1,12 +1,10 @@
-//! SIGTERM, SIGHUP, and what systemd is told.
+//! SIGTERM, and what systemd is told.
 
-use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use prost::Message;
-use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
@@ -124,33 +122,6 @@ fn envoy_goes_over_to_the_next_instance_and_no_request_is_lost() {
             "{report:?}"
         );
         router.expect_owners(&keys(500)).await
-    });
-}
-
-#[test]
-fn at_sighup_the_configuration_is_checked_and_the_running_one_stays() {
-    TestEnvironment::run(async |env| {
-        let members = env.members(2).await?;
-        let one = equal_weights(&members[..1]);
-        let mut router = Router::start(env, Settings::default(), Mode::Sotw, one).await?;
-        let path = router.control_plane.configuration();
-        let good = fs::read_to_string(&path)?;
-        for (text, said) in [
-            (good.clone(), "the configuration is as it was"),
-            (
-                format!("{good}max_body: 1000\n"),
-                "a restart brings it into force",
-            ),
-            (
-                format!("{good}max_bod: 1000\n"),
-                "the running one stays in force",
-            ),
-        ] {
-            fs::write(&path, text)?;
-            router.control_plane.signal(Signal::HUP)?;
-            router.control_plane.logged(&[said]).await?;
-        }
-        router.change(equal_weights(&members)).await
     });
 }
 

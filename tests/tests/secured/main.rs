@@ -1,8 +1,9 @@
 //! Mutual TLS between proxies and the control plane, who is refused, and how the
-//! control plane ends.
+//! control plane is configured anew and ends.
 
 mod ending;
 mod raw;
+mod reload;
 mod renewal;
 mod scene;
 mod secrets;

@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Admin, Refusal};
 use crate::api::{AssignmentStatus, Owner, OwnerError};
+use crate::rebalance::machine::Settings;
 use crate::rebalance::{PlanBasis, Planned, Proposal, shares};
 
 /// Share of all keys by member.
@@ -25,6 +26,7 @@ impl Admin {
     pub(super) fn assignment(&self) -> Option<AssignmentStatus> {
         let shown = self.board.read();
         let hold_ms = shown.usual_hold_ms();
+        let settings = Settings::from(&self.in_force.borrow().config);
         let current = shown.current?;
         Some(AssignmentStatus {
             epoch: current.epoch,
@@ -32,8 +34,8 @@ impl Admin {
             members: current.members.clone().unwrap_or_default(),
             past: shown.past.to_vec(),
             open: self.fleet.open_by_member(Instant::now()),
-            pace: self.pace,
-            hold_ms: hold_ms.unwrap_or(self.ack_wait_ms),
+            pace: settings.pace,
+            hold_ms: hold_ms.unwrap_or(settings.ack_wait_ms()),
         })
     }
 

@@ -3,9 +3,10 @@
 //! what it wants, nobody talks any more, and a restarted server has nothing to
 //! add.
 //!
-//! The proxy does what Envoy does with clusters and endpoints: it asks for the
-//! endpoints of the clusters that it has, and a cluster that is new or changed
-//! warms until endpoints come. Of a filter it remembers the last bytes that it
+//! The proxy does what Envoy does with clusters and endpoints, and with listeners
+//! and routes: it asks for the endpoints of the clusters that it has, and a cluster
+//! that is new or changed warms until endpoints come; it asks for the routes of
+//! its listeners, which a changed listener goes on with. Of a filter it remembers the last bytes that it
 //! saw, refused or not, and accepts them again without looking at them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,14 +17,20 @@ use proptest::prelude::*;
 
 use crate::ads::observer::Holding;
 use crate::ads::session::{Session, StreamId};
-use crate::ads::support::{CDS, ECDS, EDS, proxy, snapshot_of_variable};
+use crate::ads::support::{CDS, ECDS, EDS, LDS, RDS, proxy, snapshot_of_variable};
 use crate::snapshot::{Published, ResourceType, Snapshot};
 
 mod delta;
 mod sotw;
 
-/// The types of the model.
-const KINDS: [ResourceType; 3] = [CDS, EDS, ECDS];
+/// The types of the model, in the order in which Envoy subscribes to them.
+const KINDS: [ResourceType; 5] = ResourceType::ALL;
+
+/// Those that a proxy asks for by names that follow from what else it has.
+const DEPENDENT: [ResourceType; 2] = [EDS, RDS];
+
+/// What a proxy wants of these, by type.
+type Interest = BTreeMap<ResourceType, BTreeSet<String>>;
 
 /// A content that the proxy refuses, until it is mended.
 const BAD: &str = "bad";
@@ -46,6 +53,8 @@ struct Held {
     patient: BTreeSet<String>,
     /// Names whose endpoints it wants without a cluster.
     extra: BTreeSet<String>,
+    listeners: BTreeMap<String, String>,
+    routes: BTreeMap<String, String>,
     filter: Option<String>,
     /// The last bytes of a filter.
     seen: Option<String>,
@@ -66,8 +75,23 @@ impl Held {
         (!is_same).then(|| content.to_owned())
     }
 
-    fn wanted_endpoints(&self) -> BTreeSet<String> {
-        self.clusters.keys().chain(&self.extra).cloned().collect()
+    /// The names that it asks for; none for a type of which it takes all.
+    fn wanted(&self, kind: ResourceType) -> Option<BTreeSet<String>> {
+        match kind {
+            CDS | LDS => None,
+            EDS => Some(self.clusters.keys().chain(&self.extra).cloned().collect()),
+            RDS => Some(self.listeners.keys().cloned().collect()),
+            ECDS => Some(BTreeSet::from(["f".to_owned()])),
+        }
+    }
+
+    fn wants(&self, kind: ResourceType, name: &str) -> bool {
+        self.wanted(kind).is_none_or(|wanted| wanted.contains(name))
+    }
+
+    fn interest(&self) -> Interest {
+        let of = |kind| Some((kind, self.wanted(kind)?));
+        DEPENDENT.into_iter().filter_map(of).collect()
     }
 
     fn set(&mut self, kind: ResourceType, name: &str, content: &str) {
@@ -82,14 +106,16 @@ impl Held {
                     self.clusters.insert(name, content);
                 }
             }
-            EDS if self.wanted_endpoints().contains(&name) => {
+            EDS if self.wants(EDS, &name) => {
                 self.warming.remove(&name);
                 self.interrupted.remove(&name);
                 self.patient.remove(&name);
                 self.endpoints.insert(name, content);
             }
-            EDS => {}
-            _ => self.filter = Some(content),
+            LDS => drop(self.listeners.insert(name, content)),
+            RDS if self.wants(RDS, &name) => drop(self.routes.insert(name, content)),
+            EDS | RDS => {}
+            ECDS => self.filter = Some(content),
         }
     }
 
@@ -103,14 +129,27 @@ impl Held {
                 self.warming.remove(name);
                 self.endpoints.remove(name);
             }
-            _ => (self.filter, self.seen) = (None, None),
+            LDS => drop(self.listeners.remove(name)),
+            RDS => drop(self.routes.remove(name)),
+            ECDS => (self.filter, self.seen) = (None, None),
         }
         self.forget_unwanted();
     }
 
     fn forget_unwanted(&mut self) {
-        let wanted = self.wanted_endpoints();
-        self.endpoints.retain(|name, _| wanted.contains(name));
+        let wanted = self.interest();
+        self.endpoints.retain(|name, _| wanted[&EDS].contains(name));
+        self.routes.retain(|name, _| wanted[&RDS].contains(name));
+    }
+
+    /// The names of what it has all of.
+    fn of_full_state(&self, kind: ResourceType) -> Vec<String> {
+        let all = if kind == CDS {
+            &self.clusters
+        } else {
+            &self.listeners
+        };
+        all.keys().cloned().collect()
     }
 
     fn stream_lost(&mut self) {
@@ -132,7 +171,9 @@ impl Held {
         match kind {
             CDS => self.clusters.get(name),
             EDS => self.endpoints.get(name),
-            _ => self.filter.as_ref(),
+            LDS => self.listeners.get(name),
+            RDS => self.routes.get(name),
+            ECDS => self.filter.as_ref(),
         }
     }
 }
@@ -148,7 +189,7 @@ trait Proxy: Default {
     fn held(&self) -> &Held;
     fn held_mut(&mut self) -> &mut Held;
     /// What it wants may have changed from `before`.
-    fn interest_changed(&mut self, before: &BTreeSet<String>);
+    fn interest_changed(&mut self, before: &Interest);
     fn resources(response: &<Self::Session as Session>::Response) -> usize;
     fn receive(&mut self, response: <Self::Session as Session>::Response);
     /// The next message of that type that it has to send.
@@ -199,9 +240,16 @@ impl<P: Proxy> World<P> {
             Step::Receive => {
                 if let Some(response) = self.to_proxy.pop_front() {
                     self.moved += 1;
-                    let before = self.proxy.held().wanted_endpoints();
+                    let before = self.proxy.held().interest();
                     self.proxy.receive(response);
                     self.proxy.interest_changed(&before);
+                    // Envoy asks for routes when it is through with a response that has listeners,
+                    // and not only after the next: a drop that is taken back has been heard of.
+                    // (Endpoints need no such thing: they come with their cluster.)
+                    let is_kept = before[&RDS].is_subset(&self.proxy.held().interest()[&RDS]);
+                    if P::SPEAKS_AT_ONCE && !is_kept {
+                        self.to_server.extend(self.proxy.send(RDS));
+                    }
                 }
             }
             Step::Send(kind) => self.to_server.extend(self.proxy.send(*kind)),
@@ -213,7 +261,7 @@ impl<P: Proxy> World<P> {
                 }
             }
             Step::Toggle => {
-                let before = self.proxy.held().wanted_endpoints();
+                let before = self.proxy.held().interest();
                 self.proxy.held_mut().toggle_extra();
                 self.proxy.interest_changed(&before);
                 if P::SPEAKS_AT_ONCE {
@@ -299,11 +347,10 @@ impl<P: Proxy> World<P> {
 
     fn the_proxy_has_what_it_wants(&self) {
         let held = self.proxy.held();
-        let wanted = held.wanted_endpoints();
         for kind in KINDS {
             for (name, resource) in self.snapshot.of(kind) {
                 let content = content_of(resource);
-                if !held.refuses(&content) && (kind != EDS || wanted.contains(&**name)) {
+                if !held.refuses(&content) && held.wants(kind, name) {
                     assert_eq!(held.of(kind, name), Some(&content), "{kind} {name}");
                 }
                 if kind == EDS && !held.refuses(&content) {
@@ -315,9 +362,11 @@ impl<P: Proxy> World<P> {
                 }
             }
         }
-        for name in held.clusters.keys() {
-            let exists = self.snapshot.of(CDS).contains_key(name.as_str());
-            assert!(exists, "cluster {name} was never deleted");
+        for kind in [CDS, LDS] {
+            for name in held.of_full_state(kind) {
+                let exists = self.snapshot.of(kind).contains_key(name.as_str());
+                assert!(exists, "{kind} {name} was never deleted");
+            }
         }
     }
 
@@ -408,6 +457,10 @@ fn resources() -> impl Strategy<Value = Resources> {
         (EDS, "a"),
         (EDS, "b"),
         (EDS, "x"),
+        (LDS, "l"),
+        (LDS, "m"),
+        (RDS, "l"),
+        (RDS, "m"),
         (ECDS, "f"),
     ];
     let content = || {
@@ -427,17 +480,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => resources().prop_map(Step::Update),
         4 => Just(Step::Look),
-        8 => Just(Step::Receive),
-        4 => Just(Step::Send(CDS)),
-        4 => Just(Step::Send(EDS)),
-        4 => Just(Step::Send(ECDS)),
-        8 => Just(Step::Serve),
+        12 => Just(Step::Receive),
+        20 => proptest::sample::select(&KINDS[..]).prop_map(Step::Send),
+        12 => Just(Step::Serve),
         1 => Just(Step::Toggle),
         1 => proptest::sample::select(&KINDS[..]).prop_map(Step::BackOff),
         1 => Just(Step::Mend),
         1 => Just(Step::Reconnect),
     ];
-    proptest::collection::vec(step, 0..120)
+    proptest::collection::vec(step, 0..160)
 }
 
 proptest! {

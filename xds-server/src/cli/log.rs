@@ -20,6 +20,11 @@ pub(super) struct LogFlags {
 }
 
 impl LogFlags {
+    /// Whether what is logged is said here.
+    pub(super) fn has_filter(&self) -> bool {
+        self.log.is_some()
+    }
+
     /// The configured log with what these say.
     pub(super) fn over(self, configured: Log) -> Log {
         Log {
@@ -29,18 +34,32 @@ impl LogFlags {
     }
 }
 
+/// Changes what is logged.
+type SetFilter = Box<dyn Fn(&str) -> anyhow::Result<()> + Send>;
+
 /// Writes to standard error from now on.
-pub(super) fn start(log: &Log) -> anyhow::Result<()> {
-    let directives = &log.filter;
-    let filter = EnvFilter::try_new(directives)
-        .with_context(|| format!("--log {directives:?} is not usable"))?;
+pub(super) fn start(log: &Log) -> anyhow::Result<SetFilter> {
+    let filter = parse(&log.filter)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(stderr().is_terminal())
         .with_writer(stderr);
-    match log.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
-    Ok(())
+    Ok(match log.format {
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.init();
+            Box::new(move |filter| Ok(handle.reload(parse(filter)?)?))
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.init();
+            Box::new(move |filter| Ok(handle.reload(parse(filter)?)?))
+        }
+    })
+}
+
+fn parse(directives: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(directives).with_context(|| format!("--log {directives:?} is not usable"))
 }

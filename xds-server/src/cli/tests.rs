@@ -28,7 +28,7 @@ const SHARED: [(&str, &str); 5] = [
 const QUESTIONS: [&str; 3] = ["owner", "table", "plan"];
 
 /// How an answer is shown.
-const SHOWN: [&str; 2] = ["json", "watch"];
+const SHOWN: [&str; 3] = ["json", "proxies", "watch"];
 
 fn flags(command: &Command) -> impl Iterator<Item = (&str, &Arg)> {
     let all = command.get_arguments();

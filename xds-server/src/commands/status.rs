@@ -5,13 +5,16 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::screen::{percent, plain, table, time};
-use crate::api::{
-    NackStatus, ProxyStatus, RebalanceStatus, STATUS_PATH, Status, StreamStatus, VmPhase,
-};
+use crate::api::{RebalanceStatus, STATUS_PATH, Status};
 use crate::client::{ClientError, RunningServer};
 use crate::health::MemberState;
 use crate::rebalance::machine::Stage;
 use crate::rebalance::{Behind, Change, Outcome, Record};
+
+mod by_type;
+mod proxies;
+
+use proxies::proxies;
 
 /// Between two looks.
 const WATCH: Duration = Duration::from_secs(1);
@@ -25,13 +28,28 @@ const MAX_ROWS: usize = 50;
 /// Changes and proxies that one row names.
 const MAX_NAMED: usize = 3;
 
+/// What of it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Everything, on a screen.
+    Screen,
+    /// How far each proxy is with each type.
+    Proxies,
+    /// Everything, as JSON.
+    Json,
+}
+
 /// Prints the status, once or again and again.
-pub(crate) fn status(server: &RunningServer, watch: bool, json: bool) -> anyhow::Result<()> {
+pub(crate) fn status(server: &RunningServer, watch: bool, view: View) -> anyhow::Result<()> {
+    let json = view == View::Json;
     loop {
         let status: Result<Status, ClientError> = server.get(STATUS_PATH);
         let text = match status {
-            Ok(status) if json => serde_json::to_string(&status)? + "\n",
-            Ok(status) => screen(&status, unix_ms()),
+            Ok(status) => match view {
+                View::Json => serde_json::to_string(&status)? + "\n",
+                View::Proxies => by_type::by_type(&status),
+                View::Screen => screen(&status, unix_ms()),
+            },
             Err(error) if watch && !json => format!("{:#}\n", anyhow::Error::from(error)),
             Err(error) => return Err(error.into()),
         };
@@ -144,103 +162,12 @@ fn members(status: &Status) -> String {
     table(header, &[2, 3, 4], rows.collect()) + &rest(status.members.len())
 }
 
-fn proxies(status: &Status) -> String {
-    let rows = status.proxies.iter().flat_map(|proxy| {
-        let streams = proxy.streams.iter().map(Some);
-        let none = proxy.streams.is_empty().then_some(None);
-        // The VMs of a node cannot be told apart by stream.
-        streams.chain(none).enumerate().map(|(index, stream)| {
-            let mut row = proxy_row(proxy, stream);
-            if index == 0 {
-                row.extend(of_vms(proxy, status.epoch));
-            }
-            row
-        })
-    });
-    let rows: Vec<_> = rows.collect();
-    let count = rows.len();
-    let header = [
-        "PROXY",
-        "VERSION",
-        "XDS",
-        "UPDATE",
-        "VMS",
-        "EPOCH",
-        "OPEN",
-        "MISPLACED",
-        "DRAINED",
-    ];
-    let shown = rows.into_iter().take(MAX_ROWS).collect();
-    table(&header, &[4, 5, 6, 7, 8], shown) + &rest(count)
-}
-
 fn unreported(status: &Status) -> &'static str {
     if status.unreported {
         "\n  no VM reports: releases rest on accepted updates alone"
     } else {
         ""
     }
-}
-
-fn proxy_row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> {
-    let update = match stream {
-        None => "not connected".to_owned(),
-        Some(stream) if refused(stream).next().is_some() => rejected(stream),
-        Some(stream) if stream.current => "accepted".to_owned(),
-        Some(_) => "behind".to_owned(),
-    };
-    vec![
-        plain(&proxy.node),
-        stream.map_or_else(String::new, |stream| plain(&stream.software)),
-        stream.map_or_else(String::new, |stream| stream.mode.clone()),
-        update,
-    ]
-}
-
-fn refused(stream: &StreamStatus) -> impl Iterator<Item = &NackStatus> {
-    let nacks = stream.types.values().filter_map(|of| of.nack.as_ref());
-    nacks.filter(|nack| !nack.mended)
-}
-
-fn rejected(stream: &StreamStatus) -> String {
-    let texts = refused(stream).map(|nack| {
-        let times = match nack.times {
-            ..=1 => String::new(),
-            times => format!(" ({times} times)"),
-        };
-        let [kind, version, reason] = [&nack.kind, &nack.version, &nack.reason].map(|t| plain(t));
-        format!("rejected {kind} {version}{times}: {reason}")
-    });
-    texts.collect::<Vec<_>>().join("; ")
-}
-
-/// What the VMs of a proxy report together; of their epochs the lowest, unless
-/// all are at the present one, `newest`.
-fn of_vms(proxy: &ProxyStatus, newest: Option<u64>) -> [String; 5] {
-    let vms = &proxy.vms;
-    let sum = |of: fn(&crate::api::VmStatus) -> u64| {
-        let sum = vms.iter().map(of).fold(0, u64::saturating_add);
-        sum.to_string()
-    };
-    let epoch = vms.iter().map(|vm| vm.epoch).min();
-    let is_stopped = vms.iter().any(|vm| vm.phase == VmPhase::Stopped);
-    let drained = sum(|vm| vm.drained);
-    let epoch = match epoch {
-        Some(epoch) if Some(epoch) == newest => "newest".to_owned(),
-        Some(epoch) => epoch.to_string(),
-        None => String::new(),
-    };
-    [
-        vms.len().to_string(),
-        epoch,
-        sum(|vm| vm.open),
-        sum(|vm| vm.misplaced),
-        if is_stopped {
-            format!("{drained}, STOPPED: predictions are wrong")
-        } else {
-            drained
-        },
-    ]
 }
 
 fn rebalances(status: &Status, now_ms: u64) -> String {

@@ -12,10 +12,9 @@ use super::board::Board;
 use super::machine::{Effect, Event, Machine, Now, Settings, Stage};
 use super::metrics::Metrics;
 use super::store::{self, Disk, StateFile, Store};
-use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::health::Serving;
-use crate::module::Module;
+use crate::in_force::InForce;
 use crate::resources;
 use crate::snapshot::Snapshot;
 
@@ -46,10 +45,8 @@ const PAUSE: u32 = 4;
 /// What the driver works with.
 #[derive(Debug)]
 pub struct Parts {
-    /// The configuration.
-    pub config: Config,
-    /// The filter's module.
-    pub module: Module,
+    /// What it goes by, which may become another one while it runs.
+    pub in_force: watch::Receiver<Arc<InForce>>,
     /// What is known of the proxies.
     pub fleet: Arc<Fleet>,
     /// Where it shows what it does.
@@ -64,6 +61,8 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Driver {
     parts: Parts,
+    /// What the machine was told last, and all is made from that is handed out.
+    used: Arc<InForce>,
     machine: Machine,
     store: Store,
     snapshots: watch::Sender<Arc<Snapshot>>,
@@ -79,22 +78,25 @@ impl Driver {
     /// Takes up what the state file has, if it has anything. Needs a runtime.
     #[must_use]
     pub fn restore(parts: Parts) -> Self {
-        let disk = StateFile(parts.config.state_file.clone());
+        let path = parts.in_force.borrow().config.state_file.clone();
+        let disk = StateFile(path);
         Self::restore_from(Arc::new(disk), parts)
     }
 
-    fn restore_from(disk: Arc<dyn Disk>, parts: Parts) -> Self {
+    fn restore_from(disk: Arc<dyn Disk>, mut parts: Parts) -> Self {
+        let used = Arc::clone(&parts.in_force.borrow_and_update());
         let found = store::find(&*disk);
         let store = Store::start(disk, parts.metrics.clone());
         let machine = Machine::new(
-            Settings::from(&parts.config),
-            parts.config.filter_config(0),
+            Settings::from(&used.config),
+            used.config.filter_config(0),
             found.last,
             found.is_return,
             now(),
         );
         Self {
             parts,
+            used,
             machine,
             store,
             snapshots: watch::Sender::new(Arc::default()),
@@ -140,6 +142,7 @@ impl Driver {
                     Ok(()) => self.new_roster(),
                     Err(_) => return,
                 },
+                () = changed(&mut self.parts.in_force) => Some(self.new_settings()),
                 plan = self.planning.next() => plan,
                 () = changed_after(&self.parts.fleet, self.rested), if is_active => Some(Event::Look),
                 () = at(deadline), if deadline.is_some() => Some(Event::Look),
@@ -172,11 +175,22 @@ impl Driver {
         Some(Event::Roster { roster, urgent })
     }
 
+    fn new_settings(&mut self) -> Event {
+        self.used = Arc::clone(&self.parts.in_force.borrow_and_update());
+        let config = &self.used.config;
+        Event::Settings {
+            settings: Settings::from(config),
+            template: Box::new(config.filter_config(0)),
+        }
+    }
+
     async fn step(&mut self, event: Event) {
         if let Event::Planned { epoch, plan } = event {
             self.parts.metrics.planned(&plan);
             self.parts.board.planned(epoch, plan);
         }
+        // Proxies are told more than filters are.
+        let mut is_stale = matches!(event, Event::Settings { .. });
         let mut event = Some(event);
         loop {
             let now = now();
@@ -186,6 +200,13 @@ impl Driver {
             };
             let event = event.take().unwrap_or(Event::Look);
             let effects = self.machine.step(event, &view, now);
+            let publishes = |effect: &Effect| matches!(effect, Effect::Publish(_));
+            if std::mem::take(&mut is_stale)
+                && !effects.iter().any(publishes)
+                && let Some(current) = self.machine.current()
+            {
+                self.hand_out(current);
+            }
             if effects.is_empty() {
                 if let Some(current) = self.machine.current() {
                     self.unreachable.look(&view, current.epoch);
@@ -232,13 +253,11 @@ impl Driver {
     }
 
     fn hand_out(&self, config: &FilterConfig) {
-        let Parts {
+        let Parts { fleet, board, .. } = &self.parts;
+        let InForce {
             config: settings,
             module,
-            fleet,
-            board,
-            ..
-        } = &self.parts;
+        } = &*self.used;
         let snapshot = Arc::new(resources::snapshot(settings, module, config));
         fleet.published(&snapshot, Instant::now());
         self.snapshots.send_replace(Arc::clone(&snapshot));
@@ -247,6 +266,13 @@ impl Driver {
             shown.snapshot = Some(snapshot);
             shown.past = self.machine.past().cloned().collect();
         });
+    }
+}
+
+/// Completes when there is another one, or never.
+async fn changed(in_force: &mut watch::Receiver<Arc<InForce>>) {
+    if in_force.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

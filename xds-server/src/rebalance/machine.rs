@@ -36,6 +36,7 @@ mod contract;
 mod first;
 mod pending;
 mod publishing;
+mod reconfiguring;
 mod settings;
 mod underway;
 
@@ -83,7 +84,7 @@ impl Machine {
             underway: None,
             past: VecDeque::new(),
             has_roster: false,
-            may_be_first: !is_return && settings.pace.is_some(),
+            may_be_first: !is_return,
             settings,
         };
         let resumed = this.current.as_ref().filter(|last| {
@@ -114,6 +115,9 @@ impl Machine {
                 if let Some(underway) = underway.filter(|u| u.record.epoch == epoch) {
                     underway.record.plan = Some(plan);
                 }
+            }
+            Event::Settings { settings, template } => {
+                at_once = self.reconfigure(settings, *template, now);
             }
             Event::Look => {}
         }

@@ -40,6 +40,7 @@ pub(super) async fn follow(
                 (used, known_problem) = (material, None);
                 newest.send_replace(Arc::new(config));
                 metrics.reloaded(true);
+                metrics.expires(used.not_after());
                 info!("Certificates of xds.tls renewed");
             }
             Err(problem) => {

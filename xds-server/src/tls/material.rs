@@ -11,6 +11,7 @@ use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
 use tokio_rustls::rustls;
 
+use super::expiry::not_after;
 use crate::config::XdsTls;
 
 const CERTIFICATE: &str = "xds.tls.certificate";
@@ -131,6 +132,13 @@ impl Material {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)
+    }
+
+    /// When the first certificate of the chain expires, in seconds of unix time.
+    pub(super) fn not_after(&self) -> Option<i64> {
+        let chain = self.certificate.certificates().ok()?;
+        let dates = chain.iter().map(|certificate| not_after(certificate));
+        dates.min().flatten()
     }
 
     fn pair(&self, reason: rustls::Error) -> TlsError {

@@ -24,6 +24,11 @@ pub(crate) fn authority() -> Authority {
 pub(crate) fn issue(authority: &Authority, names: &[SanType]) -> [String; 2] {
     let mut params = CertificateParams::default();
     params.subject_alt_names = names.to_vec();
+    issue_as(authority, &params)
+}
+
+/// The same, as these say.
+pub(crate) fn issue_as(authority: &Authority, params: &CertificateParams) -> [String; 2] {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
     [certificate.pem(), key.serialize_pem()]

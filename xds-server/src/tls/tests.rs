@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
+use rcgen::{CertificateParams, date_time_ymd};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ProtocolVersion};
 use tokio::io::{DuplexStream, duplex};
 use tokio_rustls::TlsConnector;
 
-use super::support::{authority, client, dns, files, issue, uri};
+use super::support::{authority, client, dns, files, issue, issue_as, uri};
 use super::*;
 
 /// What the server makes of a client.
@@ -104,7 +105,8 @@ async fn renewed_files_are_taken_and_bad_ones_are_not() {
     let (folder, old, new) = (tempfile::tempdir().unwrap(), authority(), authority());
     let settings = files(folder.path(), &old);
     let look_again = LookAgain::default();
-    let tls = Tls::start(&settings, &look_again, Metrics::default()).unwrap();
+    let metrics = Metrics::default();
+    let tls = Tls::start(&settings, &look_again, metrics.clone()).unwrap();
     let newest = async || {
         let mut newest = tls.newest.clone();
         let changed = tokio::time::timeout(Duration::from_secs(10), newest.changed());
@@ -112,7 +114,14 @@ async fn renewed_files_are_taken_and_bad_ones_are_not() {
     };
     // Half of a renewal, and then the other half.
     let before = tls.acceptor();
-    let [certificate, key] = issue(&new, &[dns("xds")]);
+    assert_eq!(
+        metrics.not_after(),
+        date_time_ymd(4096, 1, 1).unix_timestamp()
+    );
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![dns("xds")];
+    params.not_after = date_time_ymd(2040, 5, 6);
+    let [certificate, key] = issue_as(&new, &params);
     fs::write(folder.path().join("certificate.pem"), &certificate).unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(Arc::ptr_eq(before.config(), tls.acceptor().config()));
@@ -127,6 +136,8 @@ async fn renewed_files_are_taken_and_bad_ones_are_not() {
     };
     let (is_renewed, ()) = tokio::join!(newest(), renewed);
     assert!(is_renewed);
+    let until = date_time_ymd(2040, 5, 6).unix_timestamp();
+    assert_eq!(metrics.not_after(), until);
     assert!(
         met(&tls, client(&new, Some(&issue(&old, &[]))))
             .await

@@ -4,20 +4,36 @@ use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
 use serde_json::Value;
+use xds_server::config::Applied;
 
 use crate::source::{Choice, Field, Source};
 
+/// The head of a table of fields.
 pub(crate) fn head() -> String {
     "| setting | values | left out | what it does |\n|---|---|---|---|\n".to_owned()
 }
 
-/// Adds the row of a setting.
+/// The head of a table of settings, which says how each is changed.
+pub(crate) fn head_of_settings() -> String {
+    "| setting | values | left out | to change | what it does |\n|---|---|---|---|---|\n".to_owned()
+}
+
+/// What brings a change of a setting into force, in a word.
+pub(crate) fn applied(path: &str) -> &'static str {
+    match Applied::of(path) {
+        Applied::ByReload => "reload",
+        Applied::ByRestart => "restart",
+        Applied::ByBootstrap => "bootstrap",
+    }
+}
+
+/// Adds the row of a field, with what else is said of it before its text.
 pub(crate) fn row(
     text: &mut String,
     source: &Source,
     path: &str,
     field: &Field,
-    left_out: &str,
+    said: &[&str],
 ) -> Result<()> {
     let choices = source.choices(inner(&field.kind))?.unwrap_or_default();
     let mut about = field.text.clone();
@@ -33,7 +49,8 @@ pub(crate) fn row(
     let (path, about) = (code(path), cell(&about));
     Ok(writeln!(
         text,
-        "| {path} | {values} | {left_out} | {about} |"
+        "| {path} | {values} | {} | {about} |",
+        said.join(" | ")
     )?)
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use xds_server::config::Config;
 
-use crate::cells::{cell, code, head, holds, inner, row, shown};
+use crate::cells::{applied, cell, code, head, head_of_settings, holds, inner, row, shown};
 use crate::source::{Field, Source};
 
 /// Configurations that leave out as much as they can, in different ways: what
@@ -59,7 +59,7 @@ pub(crate) fn table(source: &Source, name: &str) -> Result<String> {
                 code(&default.with_context(|| format!("{kind}: no default"))?.name)
             }
         };
-        row(&mut text, source, &field.name, field, &left_out)?;
+        row(&mut text, source, &field.name, field, &[&left_out])?;
     }
     Ok(text)
 }
@@ -130,12 +130,13 @@ impl Reference<'_> {
                 continue;
             }
             let left_out = self.left_out(&path, field)?;
-            row(&mut rows, self.source, &path, field, &left_out)?;
+            let said = [left_out.as_str(), applied(&path)];
+            row(&mut rows, self.source, &path, field, &said)?;
             self.shown.insert(path);
         }
         if !rows.is_empty() {
             self.text.push('\n');
-            self.text.push_str(&head());
+            self.text.push_str(&head_of_settings());
             self.text.push_str(&rows);
         }
         for (path, kind, about) in sections {

@@ -1,11 +1,11 @@
-//! Who may change something.
+//! Who may change something, and who is answered at all.
 
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use axum::http::{Method, Request};
 
 use super::scene::{Reply, Scene, reply};
@@ -87,5 +87,18 @@ async fn without_a_token_file_nothing_can_be_changed_and_the_answer_says_why() {
             "{}",
             refused.text
         );
+    }
+}
+
+#[tokio::test]
+async fn only_on_loopback_it_matters_by_which_name_it_is_called() {
+    let scene = Scene::fresh("");
+    for (host, on_loopback) in [("localhost:80", 200), ("rebound.example", 403)] {
+        for (listens, expected) in [([127, 0, 0, 2], on_loopback), ([0, 0, 0, 0], 200)] {
+            let request = Request::get("/healthz").header(HOST, host);
+            let request = request.body(Body::empty()).unwrap();
+            let reply = scene.ask_at(listens, request).await;
+            assert_eq!(reply.status, expected, "{host} at {listens:?}");
+        }
     }
 }

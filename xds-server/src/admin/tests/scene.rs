@@ -11,6 +11,7 @@ use tower::ServiceExt;
 
 use crate::ads::progress::Progress;
 use crate::ads::{Holding, Mode, Proxy, ProxyObserver, Push, StreamId};
+use crate::config::Config;
 use crate::files::LookAgain;
 use crate::module::Module;
 use crate::rebalance::Shown;
@@ -102,12 +103,13 @@ impl Scene {
             Arc::clone(&fleet),
             Arc::clone(&board),
         );
-        let (admin, registered) = Admin::new(&config, &sources, &health, &fleet, &board);
+        let module = Module {
+            path_on_proxy: "/f.wasm".to_owned(),
+        };
+        let (_, in_force) = watch::channel(Arc::new(InForce { config, module }));
+        let (admin, registered) = Admin::new(&in_force, &sources, &health, &fleet, &board);
         let parts = Parts {
-            config,
-            module: Module {
-                path_on_proxy: "/f.wasm".to_owned(),
-            },
+            in_force,
             fleet: Arc::clone(&fleet),
             board: Arc::clone(&board),
             metrics: registered.metrics,
@@ -183,7 +185,13 @@ impl Scene {
     }
 
     pub(super) async fn ask(&self, request: Request<Body>) -> Reply {
-        reply(Arc::clone(&self.admin).router(), request).await
+        self.ask_at([127, 0, 0, 1], request).await
+    }
+
+    /// The same, of an interface that listens there.
+    pub(super) async fn ask_at(&self, listens: [u8; 4], request: Request<Body>) -> Reply {
+        let router = Arc::clone(&self.admin).router((listens, 80).into());
+        reply(router, request).await
     }
 }
 

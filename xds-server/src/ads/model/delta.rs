@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use prost::Message;
 
-use super::{CDS, ECDS, EDS, Held, KINDS};
+use super::{DEPENDENT, ECDS, EDS, Held, Interest, KINDS};
 use crate::ads::delta::Session;
 use crate::ads::message::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, ErrorDetail};
 use crate::ads::session::StreamId;
@@ -27,12 +27,6 @@ pub(super) struct Proxy {
     types: BTreeMap<ResourceType, Type>,
 }
 
-impl Proxy {
-    fn wants(&self, kind: ResourceType, name: &str) -> bool {
-        kind != EDS || self.held.wanted_endpoints().contains(name)
-    }
-}
-
 impl super::Proxy for Proxy {
     type Session = Session;
     const SPEAKS_AT_ONCE: bool = false;
@@ -49,18 +43,21 @@ impl super::Proxy for Proxy {
         &mut self.held
     }
 
-    fn interest_changed(&mut self, before: &BTreeSet<String>) {
+    fn interest_changed(&mut self, before: &Interest) {
         self.held.forget_unwanted();
-        let now = self.held.wanted_endpoints();
-        let state = self.types.entry(EDS).or_default();
-        for name in now.difference(before) {
-            state.removed.remove(name);
-            state.added.insert(name.clone());
-        }
-        for name in before.difference(&now) {
-            state.added.remove(name);
-            state.removed.insert(name.clone());
-            state.versions.remove(name);
+        let now = self.held.interest();
+        for kind in DEPENDENT {
+            let (before, now) = (&before[&kind], &now[&kind]);
+            let state = self.types.entry(kind).or_default();
+            for name in now.difference(before) {
+                state.removed.remove(name);
+                state.added.insert(name.clone());
+            }
+            for name in before.difference(now) {
+                state.added.remove(name);
+                state.removed.insert(name.clone());
+                state.versions.remove(name);
+            }
         }
     }
 
@@ -94,13 +91,13 @@ impl super::Proxy for Proxy {
         let state = self.types.entry(kind).or_default();
         state.answers.push_back((response.nonce, good));
         if !good {
-            if kind == CDS {
+            if kind.is_full_state() {
                 // It takes what is good, but Envoy would still show the version before,
                 // which is the limit that `ads/delta.rs` names.
                 for (name, _, content) in &applied {
                     let content = content.as_ref().unwrap();
                     if !self.held.refuses(content) {
-                        self.held.set(CDS, name, content);
+                        self.held.set(kind, name, content);
                         state.versions.insert(name.clone(), "partly".to_owned());
                     }
                 }
@@ -112,7 +109,7 @@ impl super::Proxy for Proxy {
             return;
         }
         for (name, version, content) in applied {
-            if self.wants(kind, &name) {
+            if self.held.wants(kind, &name) {
                 if let Some(content) = content {
                     self.held.set(kind, &name, &content);
                 }
@@ -128,11 +125,7 @@ impl super::Proxy for Proxy {
     }
 
     fn send(&mut self, kind: ResourceType) -> Option<DeltaDiscoveryRequest> {
-        let wanted = match kind {
-            EDS => self.held.wanted_endpoints(),
-            ECDS => BTreeSet::from(["f".to_owned()]),
-            _ => BTreeSet::new(),
-        };
+        let wanted = self.held.wanted(kind).unwrap_or_default();
         let state = self.types.entry(kind).or_default();
         let first = !std::mem::replace(&mut state.started, true);
         let mut request = DeltaDiscoveryRequest {
@@ -153,7 +146,7 @@ impl super::Proxy for Proxy {
             request.response_nonce = nonce;
             request.error_detail = (!good).then(ErrorDetail::default);
         }
-        debug_assert!(kind != CDS || request.resource_names_subscribe.is_empty());
+        debug_assert!(!kind.is_full_state() || request.resource_names_subscribe.is_empty());
         Some(request)
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 
-use super::{CDS, ECDS, EDS, Held, KINDS};
+use super::{DEPENDENT, ECDS, EDS, Held, Interest, KINDS};
 use crate::ads::message::{DiscoveryRequest, DiscoveryResponse, ErrorDetail};
 use crate::ads::session::StreamId;
 use crate::ads::sotw::Session;
@@ -24,8 +24,8 @@ struct Type {
 pub(super) struct Proxy {
     held: Held,
     types: BTreeMap<ResourceType, Type>,
-    /// Whether it dropped a name that the server may not know of.
-    unheard_drop: bool,
+    /// Types of which it dropped a name that the server may not know of.
+    unheard_drops: BTreeSet<ResourceType>,
 }
 
 /// Where it clears the version Envoy would not, which is the limit that
@@ -35,7 +35,7 @@ impl Default for Proxy {
         let mut proxy = Self {
             held: Held::default(),
             types: BTreeMap::new(),
-            unheard_drop: false,
+            unheard_drops: BTreeSet::new(),
         };
         super::Proxy::reconnect(&mut proxy);
         proxy
@@ -58,12 +58,17 @@ impl super::Proxy for Proxy {
         &mut self.held
     }
 
-    fn interest_changed(&mut self, before: &BTreeSet<String>) {
-        let now = self.held.wanted_endpoints();
-        self.unheard_drop |= !before.is_subset(&now);
-        if now != *before {
-            self.held.forget_unwanted();
-            self.types.entry(EDS).or_default().pending = true;
+    fn interest_changed(&mut self, before: &Interest) {
+        let now = self.held.interest();
+        self.held.forget_unwanted();
+        for kind in DEPENDENT {
+            let (before, now) = (&before[&kind], &now[&kind]);
+            if !before.is_subset(now) {
+                self.unheard_drops.insert(kind);
+            }
+            if now != before {
+                self.types.entry(kind).or_default().pending = true;
+            }
         }
     }
 
@@ -81,7 +86,10 @@ impl super::Proxy for Proxy {
         } = response;
         let state = self.types.entry(kind).or_default();
         state.nonce = nonce;
-        let wants_none = kind == EDS && self.held.wanted_endpoints().is_empty();
+        let wants_none = self
+            .held
+            .wanted(kind)
+            .is_some_and(|wanted| wanted.is_empty());
         if wants_none && resources.is_empty() {
             // Envoy does not answer this one.
             state.version = version_info;
@@ -108,15 +116,14 @@ impl super::Proxy for Proxy {
         } else {
             state.error = true;
         }
-        if kind == CDS {
+        if kind.is_full_state() {
             // It takes what is good of a complete response.
             if !good {
                 state.version.clear();
             }
-            let gone = self.held.clusters.keys().cloned().collect::<Vec<_>>();
-            for name in gone {
+            for name in self.held.of_full_state(kind) {
                 if items.iter().all(|(item, _)| *item != name) {
-                    self.held.remove(CDS, &name);
+                    self.held.remove(kind, &name);
                 }
             }
         }
@@ -125,7 +132,7 @@ impl super::Proxy for Proxy {
             self.held.patient.extend(names);
         }
         for (name, content) in items {
-            if good || (kind == CDS && !self.held.refuses(&content)) {
+            if good || (kind.is_full_state() && !self.held.refuses(&content)) {
                 self.held.set(kind, &name, &content);
             }
         }
@@ -139,11 +146,7 @@ impl super::Proxy for Proxy {
         let error = std::mem::take(&mut state.error);
         Some(DiscoveryRequest {
             version_info: state.version.clone(),
-            resource_names: match kind {
-                EDS => self.held.wanted_endpoints().into_iter().collect(),
-                ECDS => vec!["f".to_owned()],
-                _ => Vec::new(),
-            },
+            resource_names: self.held.wanted(kind).into_iter().flatten().collect(),
             type_url: kind.type_url().to_owned(),
             response_nonce: state.nonce.clone(),
             error_detail: error.then(ErrorDetail::default),
@@ -152,12 +155,12 @@ impl super::Proxy for Proxy {
     }
 
     fn calm(&mut self) {
-        self.unheard_drop &= self.types[&EDS].pending;
+        self.unheard_drops.retain(|kind| self.types[kind].pending);
     }
 
     fn reconnect(&mut self) {
-        if std::mem::take(&mut self.unheard_drop) {
-            self.types.entry(EDS).or_default().version.clear();
+        for kind in std::mem::take(&mut self.unheard_drops) {
+            self.types.entry(kind).or_default().version.clear();
         }
         for kind in KINDS {
             let state = self.types.entry(kind).or_default();

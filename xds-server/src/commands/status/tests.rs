@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::api::{MemberStatus, NackStatus, TypeState, TypeStatus, VmStatus};
+use crate::api::{
+    MemberStatus, NackStatus, ProxyStatus, StreamStatus, TypeState, TypeStatus, VmPhase, VmStatus,
+};
 use crate::rebalance::{Cause, PlanSummary, Reason};
 
 fn record(outcome: Outcome) -> Record {
@@ -99,6 +101,51 @@ stable
   12s ago    added m3      25.0 %       12          80 ms              90 ms
 ";
     assert_eq!(text, expected);
+}
+
+fn of(state: TypeState, nack: Option<NackStatus>) -> TypeStatus {
+    TypeStatus {
+        state,
+        sent: None,
+        accepted: None,
+        nack,
+    }
+}
+
+#[test]
+fn proxies_are_shown_by_type() {
+    let nack = NackStatus {
+        kind: "lds".to_owned(),
+        version: "x".to_owned(),
+        reason: "no file".to_owned(),
+        times: 1,
+        mended: false,
+    };
+    let types = [
+        ("cds", of(TypeState::Synced, None)),
+        ("eds", of(TypeState::Stale, None)),
+        ("lds", of(TypeState::Rejected, Some(nack))),
+        ("ecds", of(TypeState::NotSent, None)),
+    ];
+    let mut status = status();
+    status.proxies[0].streams[0].types = types.map(|(kind, of)| (kind.to_owned(), of)).into();
+    status.proxies.push(ProxyStatus {
+        node: "away".to_owned(),
+        streams: Vec::new(),
+        vms: Vec::new(),
+    });
+    let expected = "  \
+PROXY     VERSION        XDS    CDS     EDS    LDS       RDS        ECDS
+  edge [2J  envoy 1.40.0   delta  synced  stale  rejected  not asked  not sent
+  away      not connected
+
+edge [2J: rejected lds x: no file
+";
+    assert_eq!(by_type::by_type(&status), expected);
+    status.proxies[0].streams[0].current = false;
+    status.proxies[0].streams[0].types.remove("lds");
+    let text = screen(&status, 22_500);
+    assert!(text.contains("behind: eds "), "{text}");
 }
 
 #[test]

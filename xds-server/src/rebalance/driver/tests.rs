@@ -1,5 +1,7 @@
 //! The driver with a state file, a clock that runs, and a fleet by hand.
 
+mod reload;
+
 use prometheus_client::registry::Registry;
 use sharding::{Drain, Member, Phase, Report};
 use tempfile::TempDir;
@@ -9,6 +11,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::ads::progress::Progress;
 use crate::ads::{Holding, Mode, Proxy, ProxyObserver, StreamId};
+use crate::config::Config;
+use crate::module::Module;
 use crate::rebalance::store::tests::{BadDisk, soon};
 use crate::rebalance::{Outcome, Shown};
 use crate::snapshot::ResourceType;
@@ -24,11 +28,24 @@ fn roster(ids: &[u16]) -> Roster {
     Roster::new(members.collect()).unwrap()
 }
 
+fn config(settings: &str) -> Config {
+    let text = format!("registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\n{settings}");
+    serde_saphyr::from_str(&text).unwrap()
+}
+
+fn in_force(config: Config) -> Arc<InForce> {
+    let module = Module {
+        path_on_proxy: format!("/{}", config.filter.module.display()),
+    };
+    Arc::new(InForce { config, module })
+}
+
 /// A control plane without its ports.
 struct Scene {
     fleet: Arc<Fleet>,
     board: Arc<Board>,
     rosters: watch::Sender<Option<Serving>>,
+    in_force: watch::Sender<Arc<InForce>>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     running: JoinHandle<()>,
     disk: Arc<dyn Disk>,
@@ -41,15 +58,12 @@ impl Scene {
     }
 
     async fn start_on(disk: Arc<dyn Disk>, settings: &str, ids: &[u16]) -> Self {
-        let text = format!("registry: {{file: m.yaml}}\nfilter: {{module: f.wasm}}\n{settings}");
-        let config: Config = serde_saphyr::from_str(&text).unwrap();
+        let config = config(settings);
         let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));
         let (rosters, receiver) = watch::channel(Some(roster(ids).into()));
+        let (in_force, settings) = watch::channel(in_force(config));
         let parts = Parts {
-            config,
-            module: Module {
-                path_on_proxy: "/f.wasm".to_owned(),
-            },
+            in_force: settings,
             fleet: Arc::clone(&fleet),
             board: Arc::clone(&board),
             metrics: Metrics::register(&mut Registry::default()),
@@ -61,6 +75,7 @@ impl Scene {
             fleet,
             board,
             rosters,
+            in_force,
             snapshots,
             running: tokio::spawn(driver.run()),
             disk,
@@ -236,16 +251,13 @@ async fn without_a_roster_the_last_good_one_is_served() {
     let shown = scene.taken_over().await;
     scene.saved().await;
     drop(scene);
-    let text = "registry: {file: m.yaml}\nfilter: {module: f.wasm}\n";
-    let mut config: Config = serde_saphyr::from_str(text).unwrap();
+    let mut config = config("");
     config.state_file = folder.path().join("state.json");
     let board = Arc::new(Board::default());
     let (_rosters, receiver) = watch::channel(None);
+    let (_in_force, settings) = watch::channel(in_force(config));
     let mut driver = Driver::restore(Parts {
-        config,
-        module: Module {
-            path_on_proxy: "/f.wasm".to_owned(),
-        },
+        in_force: settings,
         fleet: Arc::default(),
         board: Arc::clone(&board),
         metrics: Metrics::register(&mut Registry::default()),

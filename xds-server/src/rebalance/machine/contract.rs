@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sharding::{FilterConfig, Policy, Roster};
 
+use super::Settings;
 use crate::rebalance::record::{PlanSummary, Record};
 
 /// What the machine is told.
@@ -22,6 +23,14 @@ pub enum Event {
         epoch: u64,
         /// The plan.
         plan: PlanSummary,
+    },
+    /// Somebody has asked for other settings: what they change of what filters are
+    /// told is not awaited, as a roster is.
+    Settings {
+        /// How long it waits, and how it paces.
+        settings: Settings,
+        /// What filters are told that depends on no member.
+        template: Box<FilterConfig>,
     },
     /// Time has passed, or something is new of the proxies.
     Look,

@@ -10,7 +10,7 @@ use crate::rebalance::view::View;
 impl Machine {
     /// Takes note of who is there, and of what it says of an earlier process.
     pub(super) fn meet(&mut self, view: &View, now: Now) {
-        let shows_earlier = self.may_be_first && self.shows_earlier(view);
+        let shows_earlier = self.may_be_first() && self.shows_earlier(view);
         if shows_earlier {
             self.may_be_first = false;
             self.alone_until = Some(now.instant + self.settings.return_wait);
@@ -32,7 +32,12 @@ impl Machine {
     /// Whether it holds for nobody: it is not known yet who would be there.
     pub(super) fn awaits_first(&self) -> bool {
         let underway = self.underway.as_ref();
-        self.may_be_first && underway.is_some_and(Underway::has_met_nobody)
+        self.may_be_first() && underway.is_some_and(Underway::has_met_nobody)
+    }
+
+    /// Whether there is a release for which it matters.
+    fn may_be_first(&self) -> bool {
+        self.may_be_first && self.settings.pace.is_some()
     }
 
     /// Whether somebody has what this process has not given.

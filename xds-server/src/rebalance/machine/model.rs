@@ -11,6 +11,11 @@ use crate::rebalance::view::{ProxyView, VmView};
 
 const PROXIES: usize = 3;
 
+const PACE: Pace = Pace {
+    rate: 10,
+    max_window_ms: 1000,
+};
+
 #[derive(Debug, Clone)]
 enum Op {
     Roster {
@@ -26,6 +31,11 @@ enum Op {
         misplaced: u64,
     },
     Pass(u64),
+    /// A reload: whether it drains, and something that only filters know.
+    Configure {
+        drains: bool,
+        max_body: u32,
+    },
     Restart,
     /// With the state file of a backup.
     RestartWithOlder,
@@ -48,6 +58,8 @@ fn op() -> impl Strategy<Value = Op> {
         6 => proxy.clone().prop_map(Op::Accept),
         6 => (proxy, 0..3_u64).prop_map(|(proxy, misplaced)| Op::Report { proxy, misplaced }),
         4 => prop_oneof![0..50_u64, 100..400_u64, 1000..8000_u64].prop_map(Op::Pass),
+        1 => (any::<bool>(), 1..3_u32)
+            .prop_map(|(drains, max_body)| Op::Configure { drains, max_body }),
         2 => Just(Op::Restart),
         1 => Just(Op::RestartWithOlder),
         1 => Just(Op::RestartWithout),
@@ -76,6 +88,7 @@ impl Proxy {
 
 struct World {
     settings: Settings,
+    template: FilterConfig,
     machine: Machine,
     now: Now,
     proxies: BTreeMap<usize, Proxy>,
@@ -126,8 +139,9 @@ impl World {
         };
         let template = FilterConfig::new(0, "c");
         Self {
-            machine: Machine::new(settings.clone(), template, None, false, now),
+            machine: Machine::new(settings.clone(), template.clone(), None, false, now),
             settings,
+            template,
             now,
             proxies: (0..PROXIES).map(|n| (n, Proxy::default())).collect(),
             last: None,
@@ -207,10 +221,12 @@ impl World {
                 assert!(config.epoch > last_epoch, "an epoch only grows");
                 assert!(self.given.insert(config.epoch), "an epoch is given once");
                 assert_eq!(config.members, self.wanted, "the newest is published");
-                let same = self
-                    .last
-                    .as_ref()
-                    .is_some_and(|last| last.members == config.members);
+                assert_eq!(config.max_body, self.template.max_body, "as it is set");
+                let same = self.last.as_ref().is_some_and(|last| {
+                    let takes_back = self.settings.pace.is_none() && last.drain != Drain::Hold;
+                    let same = (&last.members, last.max_body) == (&config.members, config.max_body);
+                    same && !takes_back
+                });
                 assert!(!same || self.is_outdated(), "nothing has changed");
                 self.underway = Some(config.epoch);
                 self.held_at = self.now.instant;
@@ -299,6 +315,7 @@ impl World {
             }
             Op::Report { proxy, misplaced } => self.report(proxy, misplaced),
             Op::Pass(ms) => return self.pass(ms),
+            Op::Configure { drains, max_body } => return self.configure(drains, max_body),
             Op::Restart => self.restart(),
             Op::RestartWithOlder => {
                 self.last = self.older.take().or(self.last.take());
@@ -343,6 +360,22 @@ impl World {
         });
     }
 
+    fn configure(&mut self, drains: bool, max_body: u32) {
+        self.settings.pace = drains.then_some(PACE);
+        self.template.max_body = max_body;
+        let last = self.last.as_ref();
+        let held = last.filter(|last| last.drain == Drain::Hold && last.max_body == max_body);
+        if let (Some(held), None, true) = (held, self.underway, drains) {
+            // What was never released is now.
+            self.underway = Some(held.epoch);
+            self.held_at = self.now.instant;
+        }
+        self.step(Event::Settings {
+            settings: self.settings.clone(),
+            template: Box::new(self.template.clone()),
+        });
+    }
+
     fn restart(&mut self) {
         let Some(roster) = self.wanted.clone() else {
             return;
@@ -353,7 +386,7 @@ impl World {
         }
         self.set_time(self.now.instant + Duration::from_millis(1));
         let (settings, last) = (self.settings.clone(), self.last.clone());
-        let template = FilterConfig::new(0, "c");
+        let template = self.template.clone();
         let is_return = last.is_some();
         let held = last.as_ref().filter(|last| last.drain == Drain::Hold);
         self.underway = held
@@ -394,8 +427,7 @@ proptest! {
         drains: bool,
         first in prop::bool::weighted(0.5),
     ) {
-        let pace = Pace { rate: 10, max_window_ms: 1000 };
-        let mut world = World::new(drains.then_some(pace));
+        let mut world = World::new(drains.then_some(PACE));
         if first {
             world.run(Op::Roster { ids: vec![1, 2], urgent: false });
         }
@@ -408,7 +440,8 @@ proptest! {
         let last = world.last.clone();
         prop_assert_eq!(last.as_ref().and_then(|last| last.members.clone()), world.wanted.clone());
         if let Some(last) = last {
-            prop_assert_eq!(last.drain != Drain::Hold, drains);
+            prop_assert_eq!(last.drain != Drain::Hold, world.settings.pace.is_some());
+            prop_assert_eq!(last.max_body, world.template.max_body);
             let vms = world.proxies.values().filter_map(|proxy| proxy.vm.as_ref());
             prop_assert!(vms.into_iter().all(|vm| vm.epoch == last.epoch));
         }

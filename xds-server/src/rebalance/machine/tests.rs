@@ -1,5 +1,7 @@
 //! Single rebalances, step by step.
 
+mod reload;
+
 use sharding::{Member, Phase};
 
 use super::*;
