@@ -59,7 +59,7 @@ fn a_proxy_is_synced_stale_while_it_does_not_answer_and_rejected_with_its_reason
             let row = text.lines().find(|line| line.trim().starts_with("envoy-0"));
             let words: Vec<_> = row.context("no row")?.split_whitespace().collect();
             ensure!(words.ends_with(&rejected), "{text}");
-            ensure!(text.contains("missing.pem"), "{text}");
+            ensure!(text.contains("\nenvoy-0: rejected lds"), "{text}");
             let nacks = router
                 .control_plane
                 .metric("yorkies_nacks_total{type=\"lds\"}");

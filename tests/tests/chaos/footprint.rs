@@ -15,12 +15,12 @@ const SPARE_TASKS: f64 = 6.0;
 /// worker.
 const CONNECTIONS: f64 = 3.0;
 
-/// What a process of a control plane used when everybody agreed first.
-#[derive(Debug)]
+/// What a process of a control plane uses.
+#[derive(Debug, Clone)]
 pub(crate) struct Footprint {
     process: u32,
-    first: Usage,
-    tasks: f64,
+    pub(crate) usage: Usage,
+    pub(crate) tasks: f64,
 }
 
 impl Footprint {
@@ -28,43 +28,40 @@ impl Footprint {
         let process = control_plane.process_id()?;
         Ok(Self {
             process,
-            first: Usage::of(process)?,
+            usage: Usage::of(process)?,
             tasks: control_plane.metric("yorkies_tasks").await?,
         })
     }
 
-    /// Waits until it has no more than at first, unless it is another process:
-    /// then that begins here. Returns what it used at first, and uses now.
+    /// Waits until it has no more than it had here, at first, unless it is another
+    /// process: then that begins here. Returns what it uses now.
     pub(crate) async fn expect_same(
         &mut self,
         control_plane: &ControlPlane,
         proxies: usize,
-    ) -> Result<(Usage, Usage)> {
+    ) -> Result<Self> {
         let present = Self::of(control_plane).await?;
         if present.process != self.process {
             *self = present;
         }
         let Self {
-            first,
-            tasks: first_tasks,
+            usage: first,
+            tasks,
             ..
-        } = *self;
-        let now = eventually("as at first", async || {
-            let Self {
-                first: now, tasks, ..
-            } = Self::of(control_plane).await?;
+        } = self;
+        eventually("as at first", async || {
+            let now = Self::of(control_plane).await?;
             let connections = control_plane.metric("yorkies_xds_connections").await?;
             ensure!(
-                now.threads <= first.threads + SPARE_THREADS
-                    && now.descriptors <= first.descriptors + SPARE_DESCRIPTORS
-                    && now.rss_bytes <= first.rss_bytes + SPARE_BYTES
-                    && tasks <= first_tasks + SPARE_TASKS
+                now.usage.threads <= first.threads + SPARE_THREADS
+                    && now.usage.descriptors <= first.descriptors + SPARE_DESCRIPTORS
+                    && now.usage.rss_bytes <= first.rss_bytes + SPARE_BYTES
+                    && now.tasks <= *tasks + SPARE_TASKS
                     && connections <= CONNECTIONS * proxies as f64,
-                "{connections} connections, {tasks} tasks after {first_tasks}, {now:?} after {first:?}"
+                "{connections} connections, {now:?} after {tasks} tasks and {first:?}"
             );
             Ok(now)
         })
-        .await?;
-        Ok((first, now))
+        .await
     }
 }

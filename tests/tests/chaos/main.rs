@@ -24,8 +24,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use yorkies_tests::TestEnvironment;
+use yorkies_tests::{Passage, TestEnvironment};
 
+use faults::Step;
 use scene::Scene;
 
 /// What to do, such as `--seed 7`.
@@ -35,9 +36,10 @@ const OPTIONS: &str = "YORKIES_CHAOS";
 /// counted, and one that does not.
 const EPISODES: u64 = 2;
 
-/// Seed of the short run, unless it is given another: what fails there today
-/// fails there tomorrow, and is not what somebody changed meanwhile.
-const SEED: u64 = 1;
+/// Seed of the short run, unless it is given another: what fails there is then
+/// what somebody has changed, and not a rare thing that was always there. It is
+/// one of those whose two episodes have every fault.
+const SEED: u64 = 152_145;
 
 /// How much longer than it was told a long run may take: the last episode.
 const GRACE: Duration = Duration::from_mins(5);
@@ -98,6 +100,25 @@ fn for_as_long_as_told_whatever_fails() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn the_short_run_has_every_fault() {
+    let steps: Vec<_> = (SEED..SEED + EPISODES).flat_map(faults::plan).collect();
+    let has = |is: fn(&Step) -> bool| steps.iter().any(|(step, _)| is(step));
+    assert!(has(|step| matches!(step, Step::KillControlPlane(..))));
+    assert!(has(|step| matches!(step, Step::KillProxy(_))));
+    assert!(has(|step| matches!(step, Step::Garbage(_))));
+    assert!(has(|step| matches!(step, Step::DiskRefuses)));
+    assert!(has(|step| matches!(step, Step::Clock(_))));
+    assert!(has(|step| matches!(
+        step,
+        Step::Network(_, Passage::Hanging)
+    )));
+    assert!(has(|step| matches!(
+        step,
+        Step::Network(_, Passage::Resetting | Passage::Refusing)
+    )));
 }
 
 async fn episode(scene: &mut Scene, seed: u64) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use yorkies_tests::Usage;
+use crate::footprint::Footprint;
 
 /// What an episode was.
 #[derive(Debug)]
@@ -11,8 +11,8 @@ pub(crate) struct Outcome {
     pub(crate) ended: usize,
     pub(crate) assignments: usize,
     pub(crate) unknown: usize,
-    pub(crate) at_first: Usage,
-    pub(crate) now: Usage,
+    pub(crate) at_first: Footprint,
+    pub(crate) now: Footprint,
 }
 
 impl fmt::Display for Outcome {
@@ -28,14 +28,16 @@ impl fmt::Display for Outcome {
         write!(
             f,
             "{calls} calls under {assignments} assignments ({unknown} of them unknown), \
-             {ended} streams ended; control plane: threads {} -> {}, descriptors {} -> {}, \
-             memory {} -> {} KiB",
-            at_first.threads,
-            now.threads,
-            at_first.descriptors,
-            now.descriptors,
-            at_first.rss_bytes / 1024,
-            now.rss_bytes / 1024,
+             {ended} streams ended; control plane: tasks {} -> {}, threads {} -> {}, \
+             descriptors {} -> {}, memory {} -> {} KiB",
+            at_first.tasks,
+            now.tasks,
+            at_first.usage.threads,
+            now.usage.threads,
+            at_first.usage.descriptors,
+            now.usage.descriptors,
+            at_first.usage.rss_bytes / 1024,
+            now.usage.rss_bytes / 1024,
         )
     }
 }

@@ -112,17 +112,15 @@ impl Scene {
             member.forget_past();
         }
         let proxies = self.proxies.len();
-        let (at_first, now) = self
-            .footprint
-            .expect_same(&self.control_plane, proxies)
-            .await?;
+        let same = self.footprint.expect_same(&self.control_plane, proxies);
+        let now = same.await?;
         let (assignments, unknown) = self.handed.counts();
         Ok(Outcome {
             calls,
             ended,
             assignments,
             unknown,
-            at_first,
+            at_first: self.footprint.clone(),
             now,
         })
     }

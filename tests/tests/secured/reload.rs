@@ -58,8 +58,8 @@ fn another_configuration_is_in_force_at_once_and_no_request_is_lost() {
             proxy,
             protocol: Protocol::H2c,
         };
-        let watches = keys(STREAMS).into_iter().map(watch).collect();
-        let watchers = Watchers::start(watches).await?;
+        let all = keys(STREAMS).into_iter().map(watch).collect();
+        let watchers = Watchers::start(all).await?;
         let (traffic, start) = (
             Traffic::start(router.h2c.clone(), keys(100)),
             Instant::now(),
