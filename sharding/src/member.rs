@@ -28,6 +28,10 @@ pub struct Member {
     /// It decides over no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
+    /// Where it runs, by the registry's name for such places, if the registry
+    /// knows it. For people: it decides over no key, and Envoy is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 impl Member {
@@ -39,6 +43,7 @@ impl Member {
             address,
             weight,
             incarnation: None,
+            zone: None,
         }
     }
 }
