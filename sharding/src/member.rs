@@ -29,7 +29,7 @@ pub struct Member {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
     /// Where it runs, by the registry's name for such places, if the registry
-    /// knows it. For people: it decides over no key, and Envoy is not told.
+    /// knows it. For people: it decides over no key, and proxies are not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
 }
@@ -141,6 +141,18 @@ impl Roster {
             return Err(RosterError::WeightSum(sum));
         }
         Ok(Self { members })
+    }
+
+    /// The same without zones, which are for people and no filter's business.
+    #[must_use]
+    pub fn without_zones(&self) -> Self {
+        let without = |member: &Member| Member {
+            zone: None,
+            ..member.clone()
+        };
+        Self {
+            members: self.members.iter().map(without).collect(),
+        }
     }
 
     /// The members, ascending by id (bytewise).
