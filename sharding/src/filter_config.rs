@@ -327,9 +327,9 @@ mod tests {
     #[test]
     fn unknown_fields_are_told_and_ignored() {
         let json = br#"{"format":1,"epoch":1,"cluster":"c","new":{"x":1},
-            "members":[{"id":"a","address":"127.0.0.1:1","weight":1,"zone":"z"}]}"#;
+            "members":[{"id":"a","address":"127.0.0.1:1","weight":1,"rack":"r"}]}"#;
         let decoded = FilterConfig::from_json(json).unwrap();
-        assert_eq!(decoded.ignored, ["new", "members.?.0.zone"]);
+        assert_eq!(decoded.ignored, ["new", "members.?.0.rack"]);
         assert_eq!(decoded.config.members.unwrap().members().len(), 1);
     }
 

@@ -33,6 +33,10 @@ pub struct Member {
     /// decides over no key, and is not handed out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_port: Option<NonZeroU16>,
+    /// Where it runs, by the registry's name for such places, if the registry
+    /// knows it. For people: it decides over no key, and proxies are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 impl Member {
@@ -45,6 +49,7 @@ impl Member {
             weight,
             incarnation: None,
             health_port: None,
+            zone: None,
         }
     }
 }
@@ -142,6 +147,18 @@ impl Roster {
             return Err(RosterError::WeightSum(sum));
         }
         Ok(Self { members })
+    }
+
+    /// The same without zones, which are for people and no filter's business.
+    #[must_use]
+    pub fn without_zones(&self) -> Self {
+        let without = |member: &Member| Member {
+            zone: None,
+            ..member.clone()
+        };
+        Self {
+            members: self.members.iter().map(without).collect(),
+        }
     }
 
     /// The members, ascending by id (bytewise).

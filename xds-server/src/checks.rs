@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::config::{Config, Etcd};
+use crate::config::{Config, Etcd, Kubernetes};
 use crate::module::Module;
 use crate::tls::Tls;
 use crate::token::Token;
@@ -45,7 +45,10 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
         Token::read(file).context("admin.token_file")?;
     }
     config.xds.tls.as_ref().map_or(Ok(()), Tls::check)?;
-    for (setting, path) in config.registry.etcd.iter().flat_map(Etcd::files) {
+    let registry = &config.registry;
+    let of_etcd = registry.etcd.iter().flat_map(Etcd::files);
+    let of_kubernetes = registry.kubernetes.iter().flat_map(Kubernetes::files);
+    for (setting, path) in of_etcd.chain(of_kubernetes) {
         fs::read(path).with_context(|| format!("{setting} {}: cannot be read", path.display()))?;
     }
     Ok(module)

@@ -81,6 +81,7 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
         file,
         leases,
         etcd,
+        kubernetes,
         dns,
     } = &config.registry;
     let mut members = Vec::new();
@@ -93,6 +94,9 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     }
     if let Some(etcd) = etcd {
         members.push(format!("members in etcd under {} (not asked)", etcd.prefix));
+    }
+    if let Some(kubernetes) = kubernetes {
+        members.push(format!("members of {} (not asked)", kubernetes.named()));
     }
     if let Some(dns) = dns {
         members.push(format!("members of {} (not looked up)", dns.name));

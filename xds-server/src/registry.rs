@@ -17,12 +17,15 @@ use tokio::task::JoinSet;
 use crate::config;
 use crate::files::LookAgain;
 
+mod causes;
 mod collector;
 mod dns;
 mod entry;
 mod etcd;
 pub mod file;
+mod kubernetes;
 mod leases;
+mod loss;
 mod merge;
 mod pace;
 mod sources;
@@ -30,13 +33,16 @@ mod sources;
 pub use collector::register;
 pub use dns::DnsError;
 pub use etcd::{EtcdError, SessionError};
+pub use kubernetes::{ClusterError, KubernetesError};
 pub use leases::{AcquireError, LeaseError, LeaseStatus, Leases, StoreError};
+pub use loss::LossError;
 pub use sources::Sources;
 
 /// The sources by name, in metrics and in the log.
 const FILE: &str = "file";
 const LEASES: &str = "leases";
 const ETCD: &str = "etcd";
+const KUBERNETES: &str = "kubernetes";
 const DNS: &str = "dns";
 
 /// Why there is no roster.
@@ -52,6 +58,9 @@ pub enum RegistryError {
     /// No server of etcd answered, or what is there is refused.
     #[error(transparent)]
     Etcd(#[from] EtcdError),
+    /// The API server did not answer, or what is there is refused.
+    #[error(transparent)]
+    Kubernetes(#[from] KubernetesError),
     /// The look-up failed, or what it found is refused.
     #[error(transparent)]
     Dns(#[from] DnsError),
@@ -65,15 +74,21 @@ pub type Started = (Arc<Sources>, watch::Receiver<Option<Roster>>);
 
 /// Follows all sources of `settings` for as long as somebody receives what they
 /// say together: `None` until each of them has said something. Files are read
-/// at once when `look_again` is asked to.
+/// at once when `look_again` is asked to. What sources are asked for may depend
+/// on what `health` finds out by itself.
 ///
 /// # Errors
 /// When the leases of `settings` cannot be kept where they should be.
-pub fn start(settings: &config::Registry, look_again: &LookAgain) -> Result<Started, StoreError> {
+pub fn start(
+    settings: &config::Registry,
+    health: Option<&config::Health>,
+    look_again: &LookAgain,
+) -> Result<Started, StoreError> {
     let config::Registry {
         file,
         leases,
         etcd,
+        kubernetes,
         dns,
     } = settings.clone();
     let (sender, rosters) = watch::channel(None);
@@ -91,6 +106,10 @@ pub fn start(settings: &config::Registry, look_again: &LookAgain) -> Result<Star
     if let Some(etcd) = etcd {
         tasks.spawn(etcd::watch(etcd, sources.open(ETCD)));
     }
+    if let Some(kubernetes) = kubernetes {
+        let feed = sources.open(KUBERNETES);
+        tasks.spawn(kubernetes::watch(kubernetes, health.cloned(), feed));
+    }
     if let Some(dns) = dns {
         tasks.spawn(dns::watch(dns, sources.open(DNS)));
     }
@@ -105,15 +124,19 @@ pub fn start(settings: &config::Registry, look_again: &LookAgain) -> Result<Star
     Ok((sources, rosters))
 }
 
-/// Asks every source of `settings` once.
+/// Asks every source of `settings` once, as [`start`] would.
 ///
 /// # Errors
 /// The first source that does not answer, or not well.
-pub async fn once(settings: &config::Registry) -> Result<Roster, RegistryError> {
+pub async fn once(
+    settings: &config::Registry,
+    health: Option<&config::Health>,
+) -> Result<Roster, RegistryError> {
     let config::Registry {
         file,
         leases,
         etcd,
+        kubernetes,
         dns,
     } = settings;
     let mut rosters = Vec::new();
@@ -126,6 +149,9 @@ pub async fn once(settings: &config::Registry) -> Result<Roster, RegistryError> 
     }
     if let Some(etcd) = etcd {
         rosters.push((ETCD, etcd::once(etcd).await?));
+    }
+    if let Some(kubernetes) = kubernetes {
+        rosters.push((KUBERNETES, kubernetes::once(kubernetes, health).await?));
     }
     if let Some(dns) = dns {
         rosters.push((DNS, dns::Lookups::new(dns.clone()).next().await?.roster));

@@ -36,8 +36,8 @@ pub async fn run(
         .with_context(|| format!("xds.listen {}: cannot be listened on", config.xds.listen))?;
     let address = listener.local_addr()?;
     let (fleet, board) = (Arc::new(Fleet::default()), Arc::new(Board::default()));
-    let (sources, listed) =
-        registry::start(&config.registry, &look_again).context("registry.leases.file")?;
+    let (sources, listed) = registry::start(&config.registry, config.health.as_ref(), &look_again)
+        .context("registry.leases.file")?;
     // That it cannot be read is told by the driver, which needs all of it.
     let last = state::read(&config.state_file).ok().flatten();
     let (health, serving) = health::start(

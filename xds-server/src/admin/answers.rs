@@ -68,6 +68,7 @@ impl Admin {
             address: member.address,
             weight: member.weight,
             incarnation: member.incarnation.clone(),
+            zone: member.zone.clone(),
             share: shares
                 .as_ref()
                 .and_then(|shares| shares.get(&member.id).copied()),

@@ -54,6 +54,7 @@ pub(super) fn with_health(
                 address: of.address,
                 weight: of.weight,
                 incarnation: of.incarnation,
+                zone: of.zone,
                 share: None,
                 state: of.state,
                 why: of.why,
@@ -74,6 +75,7 @@ mod tests {
             address: ([10, 0, 0, 1], 80).into(),
             weight: 1,
             incarnation: None,
+            zone: None,
             state,
             why: Some("because".to_owned()),
         }

@@ -31,6 +31,9 @@ pub struct MemberStatus {
     /// Which run of the server it is, if the registry knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
+    /// Where it runs, if the registry knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Share of all keys that it owns, from 0 to 1; absent while it is
     /// computed.
     pub share: Option<f64>,

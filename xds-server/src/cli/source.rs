@@ -61,7 +61,7 @@ fn offline(
         (None, Some(config)) => {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.context("cannot start the runtime")?;
-            runtime.block_on(registry::once(&config.registry))?
+            runtime.block_on(registry::once(&config.registry, config.health.as_ref()))?
         }
         (None, None) => bail!("no members: give --config or --members"),
     };

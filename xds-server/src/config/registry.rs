@@ -16,9 +16,11 @@ use super::check::{Problem, in_range};
 const DNS_PORT: u16 = 53;
 
 mod etcd;
+mod kubernetes;
 mod leases;
 
 pub use etcd::{Etcd, EtcdTls};
+pub use kubernetes::{AddressFamily, Kubernetes, ServicePort};
 pub use leases::Leases;
 
 /// Sources of members, at least one. What several of them say is merged by id;
@@ -35,6 +37,9 @@ pub struct Registry {
     /// Keys in etcd, watched: a member for each.
     #[serde(default)]
     pub etcd: Option<Etcd>,
+    /// Pods behind a service of Kubernetes, watched.
+    #[serde(default)]
+    pub kubernetes: Option<Kubernetes>,
     /// A name in the DNS behind which the members are, looked up again and
     /// again.
     #[serde(default)]
@@ -94,7 +99,9 @@ impl Registry {
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let of_etcd = self.etcd.iter_mut().flat_map(Etcd::paths);
         let of_leases = self.leases.iter_mut().map(|leases| &mut leases.file);
-        self.file.iter_mut().chain(of_leases).chain(of_etcd)
+        let of_kubernetes = self.kubernetes.iter_mut().flat_map(Kubernetes::paths);
+        let of_servers = of_etcd.chain(of_kubernetes);
+        self.file.iter_mut().chain(of_leases).chain(of_servers)
     }
 }
 
@@ -154,16 +161,20 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
         file,
         leases,
         etcd,
+        kubernetes,
         dns,
     } = &config.registry;
-    if file.is_none() && leases.is_none() && etcd.is_none() && dns.is_none() {
-        let reason = "has no source: expected file, leases, etcd or dns, one or several";
+    let has_servers = etcd.is_some() || kubernetes.is_some() || dns.is_some();
+    if file.is_none() && leases.is_none() && !has_servers {
+        let reason =
+            "has no source: expected file, leases, etcd, kubernetes or dns, one or several";
         return Err(("registry", reason.to_owned()));
     }
     if leases.is_some() {
         leases::check(&config.admin)?;
     }
     etcd.as_ref().map_or(Ok(()), etcd::check)?;
+    kubernetes.as_ref().map_or(Ok(()), kubernetes::check)?;
     dns.as_ref().map_or(Ok(()), check_dns)
 }
 

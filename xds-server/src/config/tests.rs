@@ -44,7 +44,7 @@ fn a_window_of_0_needs_no_unit_and_the_admin_interface_can_be_off() {
 fn a_configuration_is_written_as_it_is_read() {
     for text in [
         LEAST,
-        "registry: {leases: {file: l}, etcd: {endpoints: ['https://e:1'], prefix: p, tls: {ca: a, certificate: b, key: c}, user: u, password_file: d}, dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
+        "registry: {leases: {file: l}, etcd: {endpoints: ['https://e:1'], prefix: p, tls: {ca: a, certificate: b, key: c}, user: u, password_file: d}, kubernetes: {selector: 'a=b', namespace: n, port: rpc, addresses: ipv6, kubeconfig: k, context: c}, dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
 listener: {address: '[::]:8080', tls: {certificate_chain: a, private_key: b}, access_log: false}
 xds:
   advertise: 'control-plane:18000'
@@ -140,7 +140,7 @@ fn a_bad_source_of_members_is_named_with_its_reason() {
     expect_bad(&[
         (
             "{}",
-            "registry: has no source: expected file, leases, etcd or dns",
+            "registry: has no source: expected file, leases, etcd, kubernetes or dns",
         ),
         ("{consul: x}", "unknown field `consul`"),
         ("{leases: {folder: x}}", "unknown field `folder`"),
@@ -250,6 +250,56 @@ fn a_bad_etcd_is_named_with_its_reason() {
         (
             "{etcd: {endpoints: ['https://e:1'], tls: {ca: c, certificate: d}}}",
             "registry.etcd.tls.certificate: expected with key",
+        ),
+    ]);
+}
+
+#[test]
+fn a_bad_kubernetes_is_named_with_its_reason() {
+    expect_bad(&[
+        (
+            "{kubernetes: {}}",
+            "registry.kubernetes.service: expected without selector, and one of both",
+        ),
+        (
+            "{kubernetes: {service: y, selector: 'a=b'}}",
+            "registry.kubernetes.service: expected without selector",
+        ),
+        (
+            "{kubernetes: {service: 'y,a=b'}}",
+            "registry.kubernetes.service: \"y,a=b\" is not usable",
+        ),
+        (
+            "{kubernetes: {service: y, namespace: ../x}}",
+            "registry.kubernetes.namespace: \"../x\" is not usable",
+        ),
+        (
+            "{kubernetes: {selector: ' '}}",
+            "registry.kubernetes.selector: \"\" is not usable",
+        ),
+        (
+            "{kubernetes: {service: y, port: 0}}",
+            "port 0 is not usable: expected 1 to 65535, or a name",
+        ),
+        (
+            "{kubernetes: {service: y, port: 65536}}",
+            "port 65536 is not usable",
+        ),
+        (
+            "{kubernetes: {service: y, port: '8080'}}",
+            "port \"8080\" is not usable: expected a number, or a name such as rpc",
+        ),
+        (
+            "{kubernetes: {service: y, context: c}}",
+            "registry.kubernetes.context: expected with kubeconfig",
+        ),
+        (
+            "{kubernetes: {service: y, hold_loss: 2h}}",
+            "registry.kubernetes.hold_loss",
+        ),
+        (
+            "{kubernetes: {service: y, addresses: ipv5}}",
+            "unknown variant `ipv5`",
         ),
     ]);
 }

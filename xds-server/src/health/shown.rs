@@ -55,6 +55,8 @@ pub struct MemberHealth {
     pub weight: u32,
     /// Which run of the server it is, if that is known.
     pub incarnation: Option<String>,
+    /// Where it runs, if the registry knows.
+    pub zone: Option<String>,
     /// Where it is on its way.
     pub state: MemberState,
     /// Why, unless it serves and all is well.

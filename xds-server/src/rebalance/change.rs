@@ -26,7 +26,7 @@ pub enum Cause {
     Added,
     /// A member went.
     Removed,
-    /// A member serves at another address.
+    /// A member serves at another address, or in another zone.
     Readdressed,
     /// A member has another weight.
     Weight,
@@ -130,7 +130,10 @@ fn of_members<'a>(old: &'a Roster, new: &'a Roster) -> impl Iterator<Item = Chan
             return vec![change(Cause::Added, member)];
         };
         let differs = [
-            (Cause::Readdressed, was.address != member.address),
+            (
+                Cause::Readdressed,
+                (was.address, &was.zone) != (member.address, &member.zone),
+            ),
             (Cause::Weight, was.weight != member.weight),
             (Cause::Restarted, was.incarnation != member.incarnation),
         ];

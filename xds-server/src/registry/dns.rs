@@ -4,6 +4,7 @@
 //! SRV record, or its address. DNS does not say when a server was started
 //! again, so these members have no incarnation.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -14,19 +15,18 @@ use sharding::RosterError;
 use thiserror::Error;
 use tokio::time::sleep;
 
+use super::loss::{Loss, LossError};
 use super::pace::Pace;
 use super::sources::Feed;
 use crate::config::Dns;
 
 mod found;
 mod look;
-mod loss;
 mod servers;
 
 pub(super) use look::Lookups;
 
 use found::Found;
-use loss::Loss;
 
 /// Most records of an answer that are taken for members: an answer beyond that
 /// is about something else.
@@ -98,19 +98,12 @@ pub enum DnsError {
         target: String,
     },
     /// Most members are gone, and were there a moment ago.
-    #[error(
-        "{name}: {gone} of {of} members are gone at once: they are kept until that has lasted for {}",
-        humantime::format_duration(*.hold)
-    )]
+    #[error("{name}: {reason}")]
     Loss {
         /// The name that was looked up.
         name: String,
-        /// How many are gone.
-        gone: usize,
-        /// How many there were.
-        of: usize,
-        /// How long it has to last.
-        hold: Duration,
+        /// How many.
+        reason: LossError,
     },
     /// Members that cannot form a roster.
     #[error("{name}: {reason}")]
@@ -146,9 +139,13 @@ pub(super) async fn watch(settings: Dns, feed: Feed) {
         let pause = match lookups.next().await {
             Ok(Found { roster, ttl }) => {
                 failures = 0;
-                match loss.take(&name, &roster, Instant::now()) {
+                // Nobody says that they mean to leave.
+                match loss.take(&roster, &BTreeSet::new(), Instant::now()) {
                     Ok(()) => feed.good(roster),
-                    Err(problem) => feed.bad(&problem),
+                    Err(reason) => feed.bad(&DnsError::Loss {
+                        name: name.clone(),
+                        reason,
+                    }),
                 }
                 pace.after_answer(ttl)
             }

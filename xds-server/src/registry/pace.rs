@@ -1,5 +1,6 @@
 //! When to ask a source again.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// Bounds of the pause between two attempts.
@@ -20,6 +21,14 @@ impl Pace {
     pub(super) fn after_failures(self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         self.after_answer(self.min.saturating_mul(1 << doublings))
+    }
+
+    /// The same, less up to half of it by chance: whoever lost the same server
+    /// at the same moment does not come back to it at the same moment.
+    pub(super) fn about_after_failures(self, failures: u32) -> Duration {
+        let pause = self.after_failures(failures);
+        let chance = RandomState::new().hash_one(failures) >> 32;
+        pause.mul_f64(1.0 - chance as f64 / f64::from(u32::MAX) / 2.0)
     }
 }
 
@@ -60,5 +69,14 @@ mod tests {
         };
         assert_eq!(slow.after_failures(7), ms(16_000));
         assert_eq!(slow.after_failures(u32::MAX), Duration::from_hours(1));
+    }
+
+    #[test]
+    fn by_chance_it_is_up_to_half_as_long() {
+        let all: Vec<_> = (0..1000).map(|_| PACE.about_after_failures(3)).collect();
+        assert!(all.iter().all(|pause| (ms(500)..=ms(1000)).contains(pause)));
+        let is_spread =
+            |bounds: std::ops::Range<Duration>| all.iter().any(|pause| bounds.contains(pause));
+        assert!(is_spread(ms(500)..ms(600)) && is_spread(ms(900)..ms(1000)));
     }
 }

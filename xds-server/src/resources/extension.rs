@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
 use envoy_types::pb::google::protobuf::StringValue;
 use prost::Message;
-use sharding::FilterConfig;
+use sharding::{FilterConfig, Roster};
 
 use super::{FILTER, any, bool_value};
 use crate::module::Module;
@@ -24,9 +24,13 @@ pub(super) fn resource(
     module: &Module,
     assigned: &FilterConfig,
 ) -> (ResourceType, Resource) {
+    let told = FilterConfig {
+        members: assigned.members.as_ref().map(Roster::without_zones),
+        ..assigned.clone()
+    };
     // Neither a map with odd keys nor a failing writer is involved, so this cannot fail; were it
     // to, the filter would refuse the empty text and keep its last good state.
-    let json = assigned.to_json().unwrap_or_default();
+    let json = told.to_json().unwrap_or_default();
     let resource = super::resource(name, &filter(name, module, json.clone()));
     let module = module.clone();
     let resource = resource.with_variation(move |number| {

@@ -77,6 +77,7 @@ fn values(kind: &str) -> Result<&'static str> {
         "SocketAddr" => "`IP:PORT`",
         "HostPort" => "`HOST:PORT`",
         "Name" => "DNS name",
+        "ServicePort" => "number or name",
         "Sha256Hash" => "64 hexadecimal digits",
         "Policy" => "[policy](#policies)",
         "PathPattern" => "[path](#paths)",

@@ -93,7 +93,7 @@ impl Scene {
             *file = folder.path().join(&*file);
         }
         let (fleet, board) = (Arc::<Fleet>::default(), Arc::<Board>::default());
-        let (sources, _) = registry::start(&config.registry, &LookAgain::default()).unwrap();
+        let (sources, _) = registry::start(&config.registry, None, &LookAgain::default()).unwrap();
         let (rosters, receiver) = watch::channel(None);
         let (health, serving) = health::start(
             None,

@@ -68,6 +68,7 @@ fn status() -> Status {
             address: ([127, 0, 0, 1], 1).into(),
             weight: 2,
             incarnation: None,
+            zone: None,
             share: Some(0.5),
             open: 9,
             state: MemberState::Serving,

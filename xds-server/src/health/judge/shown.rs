@@ -15,6 +15,7 @@ impl Judge {
                 address: ward.listed.address,
                 weight: ward.listed.weight,
                 incarnation: ward.incarnation().cloned(),
+                zone: ward.listed.zone.clone(),
                 state,
                 why,
             }

@@ -1,6 +1,5 @@
 //! A connection to one server of etcd.
 
-use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +23,7 @@ use super::protocol::{
 };
 use super::secrets::{read, tls};
 use crate::config::Etcd;
+use crate::registry::causes::chain;
 
 /// How long a server is waited for: until it is connected, and for each answer.
 const CONNECTING: Duration = Duration::from_secs(1);
@@ -256,18 +256,6 @@ fn refused(call: &'static str) -> impl Fn(Status) -> SessionError {
         call,
         reason: status.message().to_owned(),
     }
-}
-
-/// An error with its causes: the first alone says no more than that something
-/// went wrong.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -72,9 +72,10 @@ fn start(path: &Path) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
         file,
         leases: None,
         etcd: None,
+        kubernetes: None,
         dns: None,
     };
-    crate::registry::start(&settings, &LookAgain::default()).unwrap()
+    crate::registry::start(&settings, None, &LookAgain::default()).unwrap()
 }
 
 async fn next(rosters: &mut watch::Receiver<Option<Roster>>) -> Vec<String> {
