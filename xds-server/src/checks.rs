@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::config::{Config, Etcd};
+use crate::config::{Config, Etcd, Yorkie};
 use crate::module::Module;
 use crate::tls::Tls;
 use crate::token::Token;
@@ -45,7 +45,9 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
         Token::read(file).context("admin.token_file")?;
     }
     config.xds.tls.as_ref().map_or(Ok(()), Tls::check)?;
-    for (setting, path) in config.registry.etcd.iter().flat_map(Etcd::files) {
+    let of_etcd = config.registry.etcd.iter().flat_map(Etcd::files);
+    let of_yorkie = config.registry.yorkie.iter().flat_map(Yorkie::files);
+    for (setting, path) in of_etcd.chain(of_yorkie) {
         fs::read(path).with_context(|| format!("{setting} {}: cannot be read", path.display()))?;
     }
     Ok(module)

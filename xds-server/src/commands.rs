@@ -72,6 +72,7 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
         file,
         leases,
         etcd,
+        yorkie,
         dns,
     } = &config.registry;
     let mut members = Vec::new();
@@ -84,6 +85,9 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     }
     if let Some(etcd) = etcd {
         members.push(format!("members in etcd under {} (not asked)", etcd.prefix));
+    }
+    if let Some(yorkie) = yorkie {
+        members.push(format!("servers in {} (not asked)", yorkie.database));
     }
     if let Some(dns) = dns {
         members.push(format!("members of {} (not looked up)", dns.name));

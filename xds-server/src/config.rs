@@ -38,7 +38,7 @@ pub use health::{Check, Damping, Health, Incarnation, Readmit};
 pub use listener::{Listener, Tls};
 pub use log::{Log, LogFormat};
 pub use rebalance::{Drain, Rebalance};
-pub use registry::{Dns, Etcd, EtcdTls, Leases, Record, Registry};
+pub use registry::{Dns, Etcd, EtcdTls, Leases, Record, Registry, Yorkie};
 pub use upstream::{Upstream, UpstreamProtocol};
 pub use xds::{Limits, OnProxy, Xds, XdsTls};
 
@@ -59,8 +59,8 @@ pub struct Config {
     /// sizes. Another policy moves most keys.
     #[serde(default)]
     pub policy: Policy,
-    /// Where members come from: a file, leases, etcd or a name in the DNS, one of
-    /// them or several. What they say is merged by id; of what they have differently,
+    /// Where members come from: a file, leases, etcd, Yorkie's database or a name in
+    /// the DNS, one of them or several. What they say is merged by id; of what they have differently,
     /// under one id or at one address, that of the first in this order counts.
     pub registry: Registry,
     /// Whether members can serve, as the control plane and the proxies find it.

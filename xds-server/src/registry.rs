@@ -19,6 +19,7 @@ use crate::files::LookAgain;
 
 mod collector;
 mod dns;
+mod doubt;
 mod entry;
 mod etcd;
 pub mod file;
@@ -26,17 +27,20 @@ mod leases;
 mod merge;
 mod pace;
 mod sources;
+mod yorkie;
 
 pub use collector::register;
 pub use dns::DnsError;
 pub use etcd::{EtcdError, SessionError};
 pub use leases::{AcquireError, LeaseError, LeaseStatus, Leases, StoreError};
 pub use sources::Sources;
+pub use yorkie::{Unbelieved, YorkieError, YorkieSessionError};
 
 /// The sources by name, in metrics and in the log.
 const FILE: &str = "file";
 const LEASES: &str = "leases";
 const ETCD: &str = "etcd";
+const YORKIE: &str = "yorkie";
 const DNS: &str = "dns";
 
 /// Why there is no roster.
@@ -52,6 +56,9 @@ pub enum RegistryError {
     /// No server of etcd answered, or what is there is refused.
     #[error(transparent)]
     Etcd(#[from] EtcdError),
+    /// Yorkie's database does not answer, or what is there is refused.
+    #[error(transparent)]
+    Yorkie(#[from] YorkieError),
     /// The look-up failed, or what it found is refused.
     #[error(transparent)]
     Dns(#[from] DnsError),
@@ -74,6 +81,7 @@ pub fn start(settings: &config::Registry, look_again: &LookAgain) -> Result<Star
         file,
         leases,
         etcd,
+        yorkie,
         dns,
     } = settings.clone();
     let (sender, rosters) = watch::channel(None);
@@ -90,6 +98,9 @@ pub fn start(settings: &config::Registry, look_again: &LookAgain) -> Result<Star
     }
     if let Some(etcd) = etcd {
         tasks.spawn(etcd::watch(etcd, sources.open(ETCD)));
+    }
+    if let Some(yorkie) = yorkie {
+        tasks.spawn(yorkie::watch(yorkie, sources.open(YORKIE)));
     }
     if let Some(dns) = dns {
         tasks.spawn(dns::watch(dns, sources.open(DNS)));
@@ -114,6 +125,7 @@ pub async fn once(settings: &config::Registry) -> Result<Roster, RegistryError> 
         file,
         leases,
         etcd,
+        yorkie,
         dns,
     } = settings;
     let mut rosters = Vec::new();
@@ -126,6 +138,10 @@ pub async fn once(settings: &config::Registry) -> Result<Roster, RegistryError> 
     }
     if let Some(etcd) = etcd {
         rosters.push((ETCD, etcd::once(etcd).await?));
+    }
+    if let Some(yorkie) = yorkie {
+        let roster = yorkie::Readings::new(yorkie.clone()).next().await?;
+        rosters.push((YORKIE, roster));
     }
     if let Some(dns) = dns {
         rosters.push((DNS, dns::Lookups::new(dns.clone()).next().await?.roster));

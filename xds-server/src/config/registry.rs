@@ -17,9 +17,11 @@ const DNS_PORT: u16 = 53;
 
 mod etcd;
 mod leases;
+mod yorkie;
 
 pub use etcd::{Etcd, EtcdTls};
 pub use leases::Leases;
+pub use yorkie::Yorkie;
 
 /// Sources of members, at least one. What several of them say is merged by id;
 /// of what they say differently, that of the first in this order counts.
@@ -35,6 +37,9 @@ pub struct Registry {
     /// Keys in etcd, watched: a member for each.
     #[serde(default)]
     pub etcd: Option<Etcd>,
+    /// Rows that Yorkie's servers write in their database.
+    #[serde(default)]
+    pub yorkie: Option<Yorkie>,
     /// A name in the DNS behind which the members are, looked up again and
     /// again.
     #[serde(default)]
@@ -94,7 +99,9 @@ impl Registry {
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let of_etcd = self.etcd.iter_mut().flat_map(Etcd::paths);
         let of_leases = self.leases.iter_mut().map(|leases| &mut leases.file);
-        self.file.iter_mut().chain(of_leases).chain(of_etcd)
+        let of_yorkie = self.yorkie.iter_mut().flat_map(|of| &mut of.uri_file);
+        let of_others = of_leases.chain(of_etcd).chain(of_yorkie);
+        self.file.iter_mut().chain(of_others)
     }
 }
 
@@ -154,16 +161,19 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
         file,
         leases,
         etcd,
+        yorkie,
         dns,
     } = &config.registry;
-    if file.is_none() && leases.is_none() && etcd.is_none() && dns.is_none() {
-        let reason = "has no source: expected file, leases, etcd or dns, one or several";
+    let has_members = leases.is_some() || etcd.is_some() || yorkie.is_some();
+    if file.is_none() && !has_members && dns.is_none() {
+        let reason = "has no source: expected file, leases, etcd, yorkie or dns, one or several";
         return Err(("registry", reason.to_owned()));
     }
     if leases.is_some() {
         leases::check(&config.admin)?;
     }
     etcd.as_ref().map_or(Ok(()), etcd::check)?;
+    yorkie.as_ref().map_or(Ok(()), yorkie::check)?;
     dns.as_ref().map_or(Ok(()), check_dns)
 }
 

@@ -12,7 +12,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::sources::Feed;
-use crate::lease::Times;
 
 mod book;
 mod store;
@@ -20,7 +19,7 @@ mod store;
 pub use book::LeaseError;
 pub use store::StoreError;
 
-use book::{Book, LOOKING, Lease};
+use book::{Book, LOOKING, Lease, Over};
 use store::{Kept, Store};
 
 /// Why the leases are not a roster.
@@ -29,6 +28,10 @@ enum LeasesError {
     /// Nobody has a lease: more likely a fault than a wish.
     #[error("nobody has a lease")]
     Empty,
+    /// Everybody's time is over: whoever is not heard, it is more likely this
+    /// control plane that hears nobody.
+    #[error("no lease is renewed: all {0} members are kept")]
+    Silent(usize),
     /// Members that cannot form a roster.
     #[error(transparent)]
     Roster(#[from] RosterError),
@@ -149,7 +152,7 @@ impl Leases {
                 token: lease.token,
                 ttl_ms: millis(lease.ttl),
                 expires_in_ms: millis(left),
-                late: lease.ttl.saturating_sub(left) > Times::of(lease.ttl).soft,
+                late: lease.is_late(now),
             }
         };
         locked(&self.book).leases().map(status).collect()
@@ -160,21 +163,25 @@ impl Leases {
         locked(&self.book).roster()
     }
 
-    fn judge(&self) -> Result<Roster, LeasesError> {
+    /// What is said after a look that kept so many whose time is over.
+    fn judge(&self, kept: usize) -> Result<Roster, LeasesError> {
         let roster = self.roster()?;
-        if roster.members().is_empty() {
-            return Err(LeasesError::Empty);
+        match roster.members().len() {
+            0 => Err(LeasesError::Empty),
+            all if all == kept => Err(LeasesError::Silent(all)),
+            _ => Ok(roster),
         }
-        Ok(roster)
     }
 
-    fn expire(&self) {
+    /// Looks whose time is over, and returns those who are kept all the same.
+    fn expire(&self) -> Vec<String> {
         let store = locked(&self.store);
-        let gone = locked(&self.book).expire(Instant::now());
+        let Over { gone, kept } = locked(&self.book).expire(Instant::now());
         if !gone.is_empty() {
             warn!(members = ?gone, "Leases expired");
             forget(&store, &gone);
         }
+        kept
     }
 
     fn late(&self) -> Vec<String> {
@@ -189,14 +196,15 @@ pub(super) async fn watch(leases: Arc<Leases>, feed: Feed) {
     let mut looking = interval(LOOKING / 4);
     looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known_late = Vec::new();
+    let mut known_kept = Vec::new();
     loop {
         let looked = Arc::clone(&leases);
         // It writes to the disk.
         let looked = tokio::task::spawn_blocking(move || {
-            looked.expire();
-            (looked.judge(), looked.late())
+            let kept = looked.expire();
+            (looked.judge(kept.len()), looked.late(), kept)
         });
-        if let Ok((judged, late)) = looked.await {
+        if let Ok((judged, late, kept)) = looked.await {
             match judged {
                 Ok(roster) => feed.good(roster),
                 Err(problem) => feed.bad(&problem),
@@ -204,7 +212,10 @@ pub(super) async fn watch(leases: Arc<Leases>, feed: Feed) {
             for member in late.iter().filter(|late| !known_late.contains(*late)) {
                 warn!(%member, "Lease is not renewed in time");
             }
-            known_late = late;
+            if !kept.is_empty() && kept != known_kept {
+                error!(members = ?kept, "Leases are over and kept: most members are late at once");
+            }
+            (known_late, known_kept) = (late, kept);
         }
         tokio::select! {
             () = leases.changed.notified() => {}

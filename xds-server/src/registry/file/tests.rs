@@ -72,6 +72,7 @@ fn start(path: &Path) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
         file,
         leases: None,
         etcd: None,
+        yorkie: None,
         dns: None,
     };
     crate::registry::start(&settings, &LookAgain::default()).unwrap()
