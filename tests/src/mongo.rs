@@ -60,7 +60,10 @@ impl Mongo {
     /// Where it is, for a user with that password.
     #[must_use]
     pub fn uri_of(&self, user: &str, password: &str) -> String {
-        format!("mongodb://{user}:{password}@{}/?authSource=admin", self.address)
+        format!(
+            "mongodb://{user}:{password}@{}/?authSource=admin",
+            self.address
+        )
     }
 
     /// From now on only users are let in, of whom there is that one.
@@ -88,7 +91,9 @@ impl Mongo {
         command.args(["-m", "secantus", "--standalone", "--sync-on-commit"]);
         command.args(["--host", &self.address.ip().to_string()]);
         command.args(["--port", &self.address.port().to_string()]);
-        command.arg("--storage-path").arg(self.folder.join("mongo.data"));
+        command
+            .arg("--storage-path")
+            .arg(self.folder.join("mongo.data"));
         if self.user.is_some() {
             command.arg("--auth");
         }
@@ -159,7 +164,8 @@ impl Mongo {
 
     /// Gives the row of a server that value.
     pub async fn set(&self, rpc_addr: &str, field: &str, value: Bson) -> Result<()> {
-        self.upsert(rpc_addr, doc! { "$set": { field: value } }).await
+        self.upsert(rpc_addr, doc! { "$set": { field: value } })
+            .await
     }
 
     /// Takes out all rows.

@@ -82,7 +82,9 @@ fn requests_follow_the_heartbeats_and_go_on_while_the_database_is_gone() {
 
         // All are killed at once, it seems.
         drop(beating);
-        control_plane.refused(YORKIE, "none of 3 servers has a heartbeat").await?;
+        control_plane
+            .refused(YORKIE, "none of 3 servers has a heartbeat")
+            .await?;
         mongo.clear().await?;
         control_plane.stale(YORKIE, HEARTBEAT).await?;
         ensure!(control_plane.epoch().await? == epoch, "another epoch");
@@ -137,12 +139,23 @@ fn whatever_is_written_wrongly_the_last_good_roster_stays() {
         let epoch = control_plane.epoch().await?;
 
         mongo.beat("yorkie").await?;
-        let refused = ["WARN", "Row of clusternodes refused", "yorkie", "expected IP:PORT"];
+        let refused = [
+            "WARN",
+            "Row of clusternodes refused",
+            "yorkie",
+            "expected IP:PORT",
+        ];
         control_plane.logged(&refused).await?;
-        mongo.set("10.0.0.3:80", "updated_at", Bson::Int32(7)).await?;
-        control_plane.logged(&["10.0.0.3:80", "updated_at is no time"]).await?;
+        mongo
+            .set("10.0.0.3:80", "updated_at", Bson::Int32(7))
+            .await?;
+        control_plane
+            .logged(&["10.0.0.3:80", "updated_at is no time"])
+            .await?;
         mongo.set("10.0.0.4:80", "rpc_addr", Bson::Int32(7)).await?;
-        control_plane.logged(&["WARN", "rpc_addr is no text"]).await?;
+        control_plane
+            .logged(&["WARN", "rpc_addr is no text"])
+            .await?;
         control_plane.wait_for_members(&members(&all)).await?;
 
         mongo.kill()?;
@@ -168,21 +181,33 @@ fn the_database_may_want_a_user_whose_password_is_shown_nowhere() {
         let file = env.folder().join("uri");
         fs::write(&file, "no://open-me@")?;
         let settings = Settings {
-            registry: format!("{{ yorkie: {{ uri_file: '{}', heartbeat: 1s }} }}", file.display()),
+            registry: format!(
+                "{{ yorkie: {{ uri_file: '{}', heartbeat: 1s }} }}",
+                file.display()
+            ),
             ..Settings::default()
         };
         let control_plane = env.control_plane(settings).await?;
-        control_plane.refused(YORKIE, "expected mongodb://USER").await?;
+        control_plane
+            .refused(YORKIE, "expected mongodb://USER")
+            .await?;
         fs::write(&file, mongo.uri_of("yorkies", "open-me"))?;
-        control_plane.refused(YORKIE, "uthentication failed").await?;
+        control_plane
+            .refused(YORKIE, "uthentication failed")
+            .await?;
         fs::write(&file, mongo.uri_of("yorkies", "sesame") + "\n")?;
-        control_plane.wait_for_members(&members(&["10.0.0.1:80"])).await?;
+        control_plane
+            .wait_for_members(&members(&["10.0.0.1:80"]))
+            .await?;
 
         let configuration = control_plane.configuration();
         let arguments = ["validate", "--config", &configuration.to_string_lossy()];
         let output = run_xds_server(env.folder(), &arguments).await?;
         let told = String::from_utf8(output.stdout)?;
-        ensure!(told.contains("servers in yorkie-meta (not asked)"), "{told}");
+        ensure!(
+            told.contains("servers in yorkie-meta (not asked)"),
+            "{told}"
+        );
         let log = control_plane.log()?;
         ensure!(!log.is_empty(), "there is no log");
         for line in log {

@@ -27,19 +27,24 @@ mod leases;
 mod merge;
 mod pace;
 mod sources;
+#[cfg(feature = "yorkie")]
 mod yorkie;
 
 pub use collector::register;
 pub use dns::DnsError;
 pub use etcd::{EtcdError, SessionError};
+#[cfg(test)]
+pub(crate) use leases::WornDisk;
 pub use leases::{AcquireError, LeaseError, LeaseStatus, Leases, StoreError};
 pub use sources::Sources;
+#[cfg(feature = "yorkie")]
 pub use yorkie::{Unbelieved, YorkieError, YorkieSessionError};
 
 /// The sources by name, in metrics and in the log.
 const FILE: &str = "file";
 const LEASES: &str = "leases";
 const ETCD: &str = "etcd";
+#[cfg(feature = "yorkie")]
 const YORKIE: &str = "yorkie";
 const DNS: &str = "dns";
 
@@ -57,6 +62,7 @@ pub enum RegistryError {
     #[error(transparent)]
     Etcd(#[from] EtcdError),
     /// Yorkie's database does not answer, or what is there is refused.
+    #[cfg(feature = "yorkie")]
     #[error(transparent)]
     Yorkie(#[from] YorkieError),
     /// The look-up failed, or what it found is refused.
@@ -81,7 +87,7 @@ pub fn start(settings: &config::Registry, look_again: &LookAgain) -> Result<Star
         file,
         leases,
         etcd,
-        yorkie,
+        yorkie: _,
         dns,
     } = settings.clone();
     let (sender, rosters) = watch::channel(None);
@@ -99,7 +105,8 @@ pub fn start(settings: &config::Registry, look_again: &LookAgain) -> Result<Star
     if let Some(etcd) = etcd {
         tasks.spawn(etcd::watch(etcd, sources.open(ETCD)));
     }
-    if let Some(yorkie) = yorkie {
+    #[cfg(feature = "yorkie")]
+    if let Some(yorkie) = settings.yorkie.clone() {
         tasks.spawn(yorkie::watch(yorkie, sources.open(YORKIE)));
     }
     if let Some(dns) = dns {
@@ -125,7 +132,7 @@ pub async fn once(settings: &config::Registry) -> Result<Roster, RegistryError> 
         file,
         leases,
         etcd,
-        yorkie,
+        yorkie: _,
         dns,
     } = settings;
     let mut rosters = Vec::new();
@@ -139,7 +146,8 @@ pub async fn once(settings: &config::Registry) -> Result<Roster, RegistryError> 
     if let Some(etcd) = etcd {
         rosters.push((ETCD, etcd::once(etcd).await?));
     }
-    if let Some(yorkie) = yorkie {
+    #[cfg(feature = "yorkie")]
+    if let Some(yorkie) = &settings.yorkie {
         let roster = yorkie::Readings::new(yorkie.clone()).next().await?;
         rosters.push((YORKIE, roster));
     }

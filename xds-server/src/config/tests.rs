@@ -528,7 +528,10 @@ fn a_bad_database_of_yorkies_is_named_with_its_reason_and_without_its_password()
     ] {
         let text = format!("{FILTER}registry: {{yorkie: {{uri: '{uri}'}}}}\n");
         let error = parse(&text).unwrap_err();
-        assert!(error.contains(secret) && !error.contains("sesame"), "{error}");
+        assert!(
+            error.contains(secret) && !error.contains("sesame"),
+            "{error}"
+        );
     }
 }
 

@@ -15,12 +15,16 @@ use super::sources::Feed;
 
 mod book;
 mod store;
+#[cfg(test)]
+mod worn_disk;
 
 pub use book::LeaseError;
 pub use store::StoreError;
+#[cfg(test)]
+pub(crate) use worn_disk::WornDisk;
 
 use book::{Book, LOOKING, Lease, Over};
-use store::{Kept, Store};
+use store::{Disk, File, Kept, Store};
 
 /// Why the leases are not a roster.
 #[derive(Debug, Error)]
@@ -86,7 +90,11 @@ impl Leases {
     /// When the file cannot be read or written, is damaged, or belongs to
     /// another process.
     pub fn open(path: &Path) -> Result<Arc<Self>, StoreError> {
-        let (store, Kept { leases, last_token }) = Store::open(path)?;
+        Self::open_on(path, Box::new(File(path.to_owned())))
+    }
+
+    fn open_on(path: &Path, disk: Box<dyn Disk>) -> Result<Arc<Self>, StoreError> {
+        let (store, Kept { leases, last_token }) = Store::open(path, disk)?;
         Ok(Arc::new(Self {
             book: Mutex::new(Book::open(leases, last_token, Instant::now())),
             store: Mutex::new(store),
@@ -109,7 +117,7 @@ impl Leases {
     /// # Errors
     /// When it cannot be a member beside the others, or the disk refuses it.
     pub fn acquire(&self, member: Member, ttl: Duration) -> Result<u64, AcquireError> {
-        let store = locked(&self.store);
+        let mut store = locked(&self.store);
         let acquired = locked(&self.book).acquire(member, ttl, clock_ms(), Instant::now())?;
         store.put(&acquired)?;
         let Lease { member, token, .. } = &acquired.lease;
@@ -133,11 +141,11 @@ impl Leases {
     /// # Errors
     /// When there is none, or the token is stale.
     pub fn release(&self, id: &str, token: u64) -> Result<(), LeaseError> {
-        let store = locked(&self.store);
+        let mut store = locked(&self.store);
         locked(&self.book).release(id, token)?;
         info!(member = id, token, "Lease released");
         self.changed.notify_one();
-        forget(&store, &[id.to_owned()]);
+        forget(&mut store, &[id.to_owned()]);
         Ok(())
     }
 
@@ -175,11 +183,11 @@ impl Leases {
 
     /// Looks whose time is over, and returns those who are kept all the same.
     fn expire(&self) -> Vec<String> {
-        let store = locked(&self.store);
+        let mut store = locked(&self.store);
         let Over { gone, kept } = locked(&self.book).expire(Instant::now());
         if !gone.is_empty() {
             warn!(members = ?gone, "Leases expired");
-            forget(&store, &gone);
+            forget(&mut store, &gone);
         }
         kept
     }
@@ -226,7 +234,7 @@ pub(super) async fn watch(leases: Arc<Leases>, feed: Feed) {
 
 /// A disk that does not forget brings them back after a restart, for as long as
 /// a lease lasts.
-fn forget(store: &Store, ids: &[String]) {
+fn forget(store: &mut Store, ids: &[String]) {
     if let Err(error) = store.remove(ids) {
         error!(%error, "Leases that are over stay on disk");
     }
@@ -246,4 +254,50 @@ fn millis(time: Duration) -> u64 {
 /// Whoever panicked with it has left it whole: each change is one call.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(15);
+
+    fn member(id: &str, port: u16) -> Member {
+        Member::new(id, ([10, 0, 0, 1], port).into(), 1)
+    }
+
+    fn ids(leases: &Leases) -> Vec<String> {
+        let roster = leases.roster().unwrap();
+        roster
+            .members()
+            .iter()
+            .map(|member| member.id.clone())
+            .collect()
+    }
+
+    #[test]
+    fn what_the_disk_does_not_take_counts_neither_here_and_the_next_does_again() {
+        let disk = WornDisk::default();
+        let leases = disk.leases().unwrap();
+        let held = leases.acquire(member("a", 1), TTL).unwrap();
+        disk.fails(true);
+        for _ in 0..2 {
+            let refused = leases.acquire(member("b", 2), TTL);
+            assert!(
+                matches!(refused, Err(AcquireError::Store(_))),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(ids(&leases), ["a"]);
+        // Who has one keeps it, or gives it back.
+        leases.renew("a", held).unwrap();
+        leases.release("a", held).unwrap();
+        assert!(ids(&leases).is_empty());
+        disk.fails(false);
+        assert!(leases.acquire(member("b", 2), TTL).unwrap() > held);
+        drop(leases);
+        let again = disk.leases().unwrap();
+        // The one that was given back while the disk failed has to expire.
+        assert_eq!(ids(&again), ["a", "b"]);
+    }
 }

@@ -65,6 +65,10 @@ pub(super) fn check(yorkie: &Yorkie) -> Result<(), Problem> {
         heartbeat,
         port,
     } = yorkie;
+    if cfg!(not(feature = "yorkie")) {
+        let reason = "is not there: this xds-server was built without the feature yorkie";
+        return Err(("registry.yorkie", reason.to_owned()));
+    }
     if uri.is_some() == uri_file.is_some() {
         let reason = "expected or uri_file, one of them";
         return Err(("registry.yorkie.uri", reason.to_owned()));

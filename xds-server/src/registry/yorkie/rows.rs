@@ -79,7 +79,11 @@ fn address(id: &str, port: Option<u16>) -> Result<SocketAddr, String> {
     };
     let address: Option<SocketAddr> = id.parse().ok();
     let address = address.or_else(without_port).ok_or_else(|| {
-        let or_without = if port.is_some() { "" } else { ", or registry.yorkie.port" };
+        let or_without = if port.is_some() {
+            ""
+        } else {
+            ", or registry.yorkie.port"
+        };
         format!("rpc_addr is not usable: expected IP:PORT{or_without}")
     })?;
     // Of what can be wrong with a roster, most is wrong with one member.

@@ -186,7 +186,11 @@ fn when_most_are_late_at_once_not_even_the_first_is_taken_out() {
         let now = start + Duration::from_secs(second);
         book.renew(near, *token, now).unwrap();
         let Over { gone: over, kept } = book.expire(now);
-        assert_eq!(!kept.is_empty(), (10..20).contains(&second), "{second}: {kept:?}");
+        assert_eq!(
+            !kept.is_empty(),
+            (10..20).contains(&second),
+            "{second}: {kept:?}"
+        );
         gone.extend(over.into_iter().map(|id| (second, id)));
     }
     let all = ["m0", "m1", "m2", "m3"];
@@ -244,7 +248,10 @@ impl Model {
             late: since().filter(|since| late(*since)).count(),
             silent: since().filter(|since| is_over(*since)).count(),
         };
-        if self.doubt.keeps(heard, TTL, start + Duration::from_secs(second)) {
+        if self
+            .doubt
+            .keeps(heard, TTL, start + Duration::from_secs(second))
+        {
             return Vec::new();
         }
         let gone = self.held.extract_if(.., |_, (_, _, since)| is_over(*since));

@@ -44,7 +44,10 @@ fn a_row_without_a_port_is_at_the_one_that_is_configured() {
     let rows = ["10.0.0.1", "fd00::1", "[fd00::2]"].map(|id| row(id, at(NOW)));
     let found = Rows::read(&rows, Some(8080));
     let addresses: Vec<_> = found.addresses.values().map(ToString::to_string).collect();
-    assert_eq!(addresses, ["10.0.0.1:8080", "[fd00::2]:8080", "[fd00::1]:8080"]);
+    assert_eq!(
+        addresses,
+        ["10.0.0.1:8080", "[fd00::2]:8080", "[fd00::1]:8080"]
+    );
     let found = Rows::read(&rows[..1], None);
     assert!(found.addresses.is_empty());
     let expected = "10.0.0.1: rpc_addr is not usable: expected IP:PORT, or registry.yorkie.port";
@@ -55,11 +58,20 @@ fn a_row_without_a_port_is_at_the_one_that_is_configured() {
 fn a_row_that_makes_no_sense_is_refused_and_the_others_stay() {
     let good = row("10.0.0.1:80", at(NOW));
     for (bad, told) in [
-        (row("", at(NOW)), ": rpc_addr is not usable: expected IP:PORT"),
+        (
+            row("", at(NOW)),
+            ": rpc_addr is not usable: expected IP:PORT",
+        ),
         (row("yorkie:", at(NOW)), "yorkie:: rpc_addr is not usable"),
         (row("10.0.0.2:0", at(NOW)), "which cannot be connected to"),
-        (row("10.0.0.2:80", "now"), "10.0.0.2:80: updated_at is no time"),
-        (row("10.0.0.2:80", NOW), "10.0.0.2:80: updated_at is no time"),
+        (
+            row("10.0.0.2:80", "now"),
+            "10.0.0.2:80: updated_at is no time",
+        ),
+        (
+            row("10.0.0.2:80", NOW),
+            "10.0.0.2:80: updated_at is no time",
+        ),
         (
             doc! { "rpc_addr": "10.0.0.2:80", "now": at(NOW) },
             "10.0.0.2:80: updated_at is no time",
@@ -69,7 +81,10 @@ fn a_row_that_makes_no_sense_is_refused_and_the_others_stay() {
         assert!(found.addresses.contains_key("10.0.0.1:80"));
         assert!(found.is_whole, "{told}: it says whose it is");
         let refused = refused(&found);
-        assert!(refused.len() == 1 && refused[0].contains(told), "{refused:?}");
+        assert!(
+            refused.len() == 1 && refused[0].contains(told),
+            "{refused:?}"
+        );
     }
     for nobodys in [row(7, at(NOW)), row(Bson::Null, at(NOW)), doc! {}] {
         let found = Rows::read(&[nobodys, good.clone()], None);
