@@ -216,7 +216,8 @@ impl Mongo {
         let options = ClientOptions::parse(uri).await?;
         let client = Client::with_options(options)?;
         eventually("answered by the database", async || {
-            let ping = client.database("admin").run_command(doc! { "ping": 1 });
+            let admin = client.database("admin");
+            let ping = admin.run_command(doc! { "ping": 1 });
             Ok(ping.await.map(drop)?)
         })
         .await?;

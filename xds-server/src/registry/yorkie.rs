@@ -125,7 +125,7 @@ impl Readings {
 
     fn judge(&mut self, rows: Rows, now: Instant) -> Result<Roster, YorkieError> {
         let Rows {
-            rows,
+            servers,
             addresses,
             refused,
             is_whole,
@@ -135,7 +135,7 @@ impl Readings {
         }
         self.refused = refused;
         self.addresses.extend(addresses);
-        let living = self.heartbeats.read(&rows, is_whole, now)?;
+        let living = self.heartbeats.read(&servers, is_whole, now)?;
         self.addresses.retain(|id, _| living.contains(id));
         if self.addresses.is_empty() {
             let refused = self.refused.len();

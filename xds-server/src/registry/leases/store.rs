@@ -94,7 +94,7 @@ impl Store {
         &mut self,
         work: impl FnOnce(&Database) -> Result<T, Failed>,
     ) -> Result<T, StoreError> {
-        let mut attempt = || {
+        let attempt = || {
             let database = match self.database.take() {
                 Some(database) => database,
                 None => self.disk.open()?,

@@ -12,7 +12,7 @@ use super::heartbeats::Row;
 /// What the rows say, one by one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rows {
-    pub(super) rows: Vec<Row>,
+    pub(super) servers: Vec<Row>,
     /// By id, of those who can be members.
     pub(super) addresses: BTreeMap<String, SocketAddr>,
     pub(super) refused: Vec<Refused>,
@@ -31,7 +31,7 @@ impl Rows {
     /// `port` is that of servers whose row has none.
     pub(super) fn read(documents: &[Document], port: Option<u16>) -> Self {
         let mut this = Self {
-            rows: Vec::new(),
+            servers: Vec::new(),
             addresses: BTreeMap::new(),
             refused: Vec::new(),
             is_whole: true,
@@ -52,7 +52,7 @@ impl Rows {
                 this.refuse(id, "updated_at is no time".to_owned());
             }
             let id = id.to_owned();
-            this.rows.push(Row { id, age });
+            this.servers.push(Row { id, age });
         }
         this
     }

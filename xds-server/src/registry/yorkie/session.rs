@@ -113,5 +113,6 @@ async fn within<T>(
 
 /// Without the labels, which are for who tries again.
 fn refused(error: mongodb::error::Error) -> SessionError {
-    SessionError::Refused(error.kind.to_string())
+    let mongodb::error::Error { kind, .. } = error;
+    SessionError::Refused(kind.to_string())
 }

@@ -28,10 +28,10 @@ fn a_row_is_a_server_at_its_address_with_the_age_of_its_heartbeat() {
         row("10.0.0.4:80", at(i64::MIN)),
     ];
     let found = Rows::read(&rows, None);
-    let ages: Vec<_> = found.rows.iter().map(|row| row.age.unwrap()).collect();
+    let ages: Vec<_> = found.servers.iter().map(|row| row.age.unwrap()).collect();
     let ms = Duration::from_millis;
     assert_eq!(ages, [ms(4321), ms(0), ms(0), ms(i64::MAX as u64)]);
-    let ids: Vec<_> = found.rows.iter().map(|row| &*row.id).collect();
+    let ids: Vec<_> = found.servers.iter().map(|row| &*row.id).collect();
     assert_eq!(ids[..2], ["10.0.0.1:8080", "[fd00::1]:8080"]);
     for id in ids {
         assert_eq!(found.addresses[id], id.parse().unwrap());
@@ -88,7 +88,7 @@ fn a_row_that_makes_no_sense_is_refused_and_the_others_stay() {
     }
     for nobodys in [row(7, at(NOW)), row(Bson::Null, at(NOW)), doc! {}] {
         let found = Rows::read(&[nobodys, good.clone()], None);
-        assert_eq!((found.rows.len(), found.is_whole), (1, false));
+        assert_eq!((found.servers.len(), found.is_whole), (1, false));
         assert!(refused(&found)[0].contains("rpc_addr is no text"));
     }
 }
