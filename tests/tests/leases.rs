@@ -127,14 +127,26 @@ fn nobody_is_lost_while_the_control_plane_is_gone_or_by_its_return() {
         expect_owners(&client, &expected, &keys(KEYS)).await?;
         ensure!(control_plane.epoch().await? == epoch, "another epoch");
 
-        // All at once: more likely a fault than a wish.
-        agents.into_iter().try_for_each(Agent::kill)?;
-        control_plane.refused(LEASES, "nobody has a lease").await?;
+        // All fall silent at once, as when the network is away: nobody is lost.
+        agents
+            .iter()
+            .try_for_each(|agent| agent.signal(Signal::STOP))?;
+        let kept = "no lease is renewed: all 3 members are kept";
+        control_plane.refused(LEASES, kept).await?;
         control_plane.stale(LEASES, Duration::from_secs(1)).await?;
-        let left = control_plane.status().await?["members"]
-            .as_array()
-            .map_or(0, Vec::len);
-        ensure!(left > 0, "the last good roster is gone");
+        agents
+            .iter()
+            .try_for_each(|agent| agent.signal(Signal::CONT))?;
+        control_plane.fresh(LEASES).await?;
+        eventually("renewed", async || {
+            let now = self::leases(&control_plane).await?;
+            let late = now.iter().filter(|lease| lease["late"] != false).count();
+            ensure!(now.len() == 3 && late == 0, "{now:?}");
+            Ok(())
+        })
+        .await?;
+        ensure!(control_plane.epoch().await? == epoch, "another epoch");
+        expect_owners(&client, &expected, &keys(KEYS)).await?;
         let report = traffic.stop().await?;
         ensure!(report.failures.is_empty(), "requests lost: {report:?}");
         Ok(())
@@ -380,9 +392,14 @@ fn token(reply: &Reply) -> Result<u64> {
 
 /// Those of all leases, by id.
 async fn tokens(control_plane: &ControlPlane) -> Result<Vec<u64>> {
-    let request = Request::new(Method::GET, "/v1/leases");
-    let reply = admin(control_plane)?.send(&request).await?;
-    let leases: Vec<Value> = serde_json::from_slice(&reply.body)?;
+    let leases = leases(control_plane).await?;
     let tokens = leases.iter().filter_map(|lease| lease["token"].as_u64());
     Ok(tokens.collect())
+}
+
+/// All of them, by id, as they are shown.
+async fn leases(control_plane: &ControlPlane) -> Result<Vec<Value>> {
+    let request = Request::new(Method::GET, "/v1/leases");
+    let reply = admin(control_plane)?.send(&request).await?;
+    Ok(serde_json::from_slice(&reply.body)?)
 }

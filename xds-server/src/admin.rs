@@ -19,7 +19,7 @@
 //! | `yorkies_health_held_back` | **alarm** above 0: members that would be ejected, if not too many were |
 //! | `yorkies_health_keeps_last` | **alarm** above 0: nobody of those that are listed serves, and the last roster stays |
 //! | `yorkies_health_ejections_total`, `yorkies_health_readmissions_total` | members that were ejected, and those that came back |
-//! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file`, `leases`, `etcd`, `kubernetes` or `dns`, last gave a good answer: a few seconds at most while all is well |
+//! | `yorkies_registry_stale_seconds{source}` | since the source of members, `file`, `leases`, `etcd`, `kubernetes`, `yorkie` or `dns`, last gave a good answer: a few seconds at most while all is well |
 //! | `yorkies_rebalance_under_way` | 1 while a rebalance holds or drains |
 //! | `yorkies_rebalances_total{cause}` | rebalances that are over; one with several causes counts for each: `first`, `resumed`, `outdated`, `policy`, `settings`, `added`, `removed`, `readdressed`, `weight`, `restarted` |
 //! | `yorkies_rebalances_ended_total{outcome}` | the same by how they ended: `done`, `incomplete` (somebody did not say in time that no stream is misplaced), `superseded`, `held` (draining is off) |

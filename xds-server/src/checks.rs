@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::config::{Config, Etcd, Kubernetes};
+use crate::config::{Config, Etcd, Kubernetes, Yorkie};
 use crate::module::Module;
 use crate::tls::Tls;
 use crate::token::Token;
@@ -48,7 +48,8 @@ pub(crate) fn files(config: &Config) -> Result<Module> {
     let registry = &config.registry;
     let of_etcd = registry.etcd.iter().flat_map(Etcd::files);
     let of_kubernetes = registry.kubernetes.iter().flat_map(Kubernetes::files);
-    for (setting, path) in of_etcd.chain(of_kubernetes) {
+    let of_yorkie = registry.yorkie.iter().flat_map(Yorkie::files);
+    for (setting, path) in of_etcd.chain(of_kubernetes).chain(of_yorkie) {
         fs::read(path).with_context(|| format!("{setting} {}: cannot be read", path.display()))?;
     }
     Ok(module)

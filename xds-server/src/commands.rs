@@ -82,6 +82,7 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
         leases,
         etcd,
         kubernetes,
+        yorkie,
         dns,
     } = &config.registry;
     let mut members = Vec::new();
@@ -97,6 +98,9 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     }
     if let Some(kubernetes) = kubernetes {
         members.push(format!("members of {} (not asked)", kubernetes.named()));
+    }
+    if let Some(yorkie) = yorkie {
+        members.push(format!("servers in {} (not asked)", yorkie.database));
     }
     if let Some(dns) = dns {
         members.push(format!("members of {} (not looked up)", dns.name));

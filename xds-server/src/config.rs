@@ -42,7 +42,7 @@ pub use listener::{Listener, Tls};
 pub use log::{Log, LogFormat};
 pub use rebalance::{Drain, Rebalance};
 pub use registry::{
-    AddressFamily, Dns, Etcd, EtcdTls, Kubernetes, Leases, Record, Registry, ServicePort,
+    AddressFamily, Dns, Etcd, EtcdTls, Kubernetes, Leases, Record, Registry, ServicePort, Yorkie,
 };
 pub use upstream::{Upstream, UpstreamProtocol};
 pub use xds::{Limits, OnProxy, Xds, XdsTls};
@@ -64,10 +64,10 @@ pub struct Config {
     /// sizes. Another policy moves most keys.
     #[serde(default)]
     pub policy: Policy,
-    /// Where members come from: a file, leases, etcd, Kubernetes or a name in the
-    /// DNS, one of them or several. What they say is merged by id; of what they have
-    /// differently, under one id or at one address, that of the first in this order
-    /// counts.
+    /// Where members come from: a file, leases, etcd, Kubernetes, Yorkie's database
+    /// or a name in the DNS, one of them or several. What they say is merged by id;
+    /// of what they have differently, under one id or at one address, that of the
+    /// first in this order counts.
     pub registry: Registry,
     /// Whether members can serve, as the control plane and the proxies find it.
     /// Left out, whoever is in the registry serves.

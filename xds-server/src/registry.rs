@@ -20,6 +20,7 @@ use crate::files::LookAgain;
 mod causes;
 mod collector;
 mod dns;
+mod doubt;
 mod entry;
 mod etcd;
 pub mod file;
@@ -29,20 +30,28 @@ mod loss;
 mod merge;
 mod pace;
 mod sources;
+#[cfg(feature = "yorkie")]
+mod yorkie;
 
 pub use collector::register;
 pub use dns::DnsError;
 pub use etcd::{EtcdError, SessionError};
 pub use kubernetes::{ClusterError, KubernetesError};
+#[cfg(test)]
+pub(crate) use leases::WornDisk;
 pub use leases::{AcquireError, LeaseError, LeaseStatus, Leases, StoreError};
 pub use loss::LossError;
 pub use sources::Sources;
+#[cfg(feature = "yorkie")]
+pub use yorkie::{Unbelieved, YorkieError, YorkieSessionError};
 
 /// The sources by name, in metrics and in the log.
 const FILE: &str = "file";
 const LEASES: &str = "leases";
 const ETCD: &str = "etcd";
 const KUBERNETES: &str = "kubernetes";
+#[cfg(feature = "yorkie")]
+const YORKIE: &str = "yorkie";
 const DNS: &str = "dns";
 
 /// Why there is no roster.
@@ -61,6 +70,10 @@ pub enum RegistryError {
     /// The API server did not answer, or what is there is refused.
     #[error(transparent)]
     Kubernetes(#[from] KubernetesError),
+    /// Yorkie's database does not answer, or what is there is refused.
+    #[cfg(feature = "yorkie")]
+    #[error(transparent)]
+    Yorkie(#[from] YorkieError),
     /// The look-up failed, or what it found is refused.
     #[error(transparent)]
     Dns(#[from] DnsError),
@@ -89,6 +102,7 @@ pub fn start(
         leases,
         etcd,
         kubernetes,
+        yorkie: _,
         dns,
     } = settings.clone();
     let (sender, rosters) = watch::channel(None);
@@ -109,6 +123,10 @@ pub fn start(
     if let Some(kubernetes) = kubernetes {
         let feed = sources.open(KUBERNETES);
         tasks.spawn(kubernetes::watch(kubernetes, health.cloned(), feed));
+    }
+    #[cfg(feature = "yorkie")]
+    if let Some(yorkie) = settings.yorkie.clone() {
+        tasks.spawn(yorkie::watch(yorkie, sources.open(YORKIE)));
     }
     if let Some(dns) = dns {
         tasks.spawn(dns::watch(dns, sources.open(DNS)));
@@ -137,6 +155,7 @@ pub async fn once(
         leases,
         etcd,
         kubernetes,
+        yorkie: _,
         dns,
     } = settings;
     let mut rosters = Vec::new();
@@ -152,6 +171,11 @@ pub async fn once(
     }
     if let Some(kubernetes) = kubernetes {
         rosters.push((KUBERNETES, kubernetes::once(kubernetes, health).await?));
+    }
+    #[cfg(feature = "yorkie")]
+    if let Some(yorkie) = &settings.yorkie {
+        let roster = yorkie::Readings::new(yorkie.clone()).next().await?;
+        rosters.push((YORKIE, roster));
     }
     if let Some(dns) = dns {
         rosters.push((DNS, dns::Lookups::new(dns.clone()).next().await?.roster));

@@ -4,9 +4,18 @@ mod document;
 mod guard;
 mod scene;
 
-use crate::api::Status;
+use std::sync::Arc;
 
-use scene::Scene;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+
+use crate::api::{LEASES_PATH, Status};
+use crate::registry::WornDisk;
+
+use super::Admin;
+use scene::{Scene, reply};
+
+const TOKEN: &str = "0123456789abcdef";
 
 /// The names that a scrape has, without the suffixes of histograms.
 fn names(text: &str) -> Vec<&str> {
@@ -79,4 +88,37 @@ async fn what_goes_to_and_fro_is_counted_by_type() {
     ] {
         assert!(text.contains(line), "no {line} in {text}");
     }
+}
+
+#[tokio::test]
+async fn a_lease_that_the_disk_does_not_take_is_unavailable_and_the_next_is_given() {
+    let disk = WornDisk::default();
+    let scene = Scene::fresh("admin: {token_file: token}\n");
+    scene.set_token(TOKEN);
+    let admin = Arc::into_inner(scene.admin).expect("nobody else has it");
+    let leases = Some(disk.leases().unwrap());
+    let admin = Arc::new(Admin { leases, ..admin });
+    let acquire = async || {
+        let request = Request::post(LEASES_PATH)
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .body(Body::from(r#"{"id":"a","address":"10.0.0.1:80"}"#));
+        reply(
+            Arc::clone(&admin).router(([10, 0, 0, 1], 80).into()),
+            request.unwrap(),
+        )
+        .await
+    };
+    disk.fails(true);
+    let refused = acquire().await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        refused.text.contains("the lease cannot be kept"),
+        "{}",
+        refused.text
+    );
+    assert!(!refused.text.contains("leases.redb"), "{}", refused.text);
+    disk.fails(false);
+    let given = acquire().await;
+    assert_eq!(given.status, StatusCode::OK, "{}", given.text);
 }

@@ -18,10 +18,12 @@ const DNS_PORT: u16 = 53;
 mod etcd;
 mod kubernetes;
 mod leases;
+mod yorkie;
 
 pub use etcd::{Etcd, EtcdTls};
 pub use kubernetes::{AddressFamily, Kubernetes, ServicePort};
 pub use leases::Leases;
+pub use yorkie::Yorkie;
 
 /// Sources of members, at least one. What several of them say is merged by id;
 /// of what they say differently, that of the first in this order counts.
@@ -40,6 +42,9 @@ pub struct Registry {
     /// Pods behind a service of Kubernetes, watched.
     #[serde(default)]
     pub kubernetes: Option<Kubernetes>,
+    /// Rows that Yorkie's servers write in their database.
+    #[serde(default)]
+    pub yorkie: Option<Yorkie>,
     /// A name in the DNS behind which the members are, looked up again and
     /// again.
     #[serde(default)]
@@ -100,7 +105,8 @@ impl Registry {
         let of_etcd = self.etcd.iter_mut().flat_map(Etcd::paths);
         let of_leases = self.leases.iter_mut().map(|leases| &mut leases.file);
         let of_kubernetes = self.kubernetes.iter_mut().flat_map(Kubernetes::paths);
-        let of_servers = of_etcd.chain(of_kubernetes);
+        let of_yorkie = self.yorkie.iter_mut().flat_map(|of| &mut of.uri_file);
+        let of_servers = of_etcd.chain(of_kubernetes).chain(of_yorkie);
         self.file.iter_mut().chain(of_leases).chain(of_servers)
     }
 }
@@ -162,12 +168,13 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
         leases,
         etcd,
         kubernetes,
+        yorkie,
         dns,
     } = &config.registry;
-    let has_servers = etcd.is_some() || kubernetes.is_some() || dns.is_some();
-    if file.is_none() && leases.is_none() && !has_servers {
+    let has_members = file.is_some() || leases.is_some() || etcd.is_some();
+    if !has_members && kubernetes.is_none() && yorkie.is_none() && dns.is_none() {
         let reason =
-            "has no source: expected file, leases, etcd, kubernetes or dns, one or several";
+            "has no source: expected file, leases, etcd, kubernetes, yorkie or dns, one or several";
         return Err(("registry", reason.to_owned()));
     }
     if leases.is_some() {
@@ -175,6 +182,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problem> {
     }
     etcd.as_ref().map_or(Ok(()), etcd::check)?;
     kubernetes.as_ref().map_or(Ok(()), kubernetes::check)?;
+    yorkie.as_ref().map_or(Ok(()), yorkie::check)?;
     dns.as_ref().map_or(Ok(()), check_dns)
 }
 

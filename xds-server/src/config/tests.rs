@@ -44,7 +44,7 @@ fn a_window_of_0_needs_no_unit_and_the_admin_interface_can_be_off() {
 fn a_configuration_is_written_as_it_is_read() {
     for text in [
         LEAST,
-        "registry: {leases: {file: l}, etcd: {endpoints: ['https://e:1'], prefix: p, tls: {ca: a, certificate: b, key: c}, user: u, password_file: d}, kubernetes: {selector: 'a=b', namespace: n, port: rpc, addresses: ipv6, kubeconfig: k, context: c}, dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
+        "registry: {leases: {file: l}, etcd: {endpoints: ['https://e:1'], prefix: p, tls: {ca: a, certificate: b, key: c}, user: u, password_file: d}, kubernetes: {selector: 'a=b', namespace: n, port: rpc, addresses: ipv6, kubeconfig: k, context: c}, yorkie: {uri: 'mongodb://m:1', database: d, heartbeat: 2s, port: 80}, dns: {name: yorkie, record: srv, resolvers: [127.0.0.1]}}
 listener: {address: '[::]:8080', tls: {certificate_chain: a, private_key: b}, access_log: false}
 xds:
   advertise: 'control-plane:18000'
@@ -98,6 +98,10 @@ fn paths_are_relative_to_the_file() {
     let etcd = Config::load(&path).unwrap().registry.etcd.unwrap();
     assert_eq!(etcd.tls.unwrap().ca, folder.path().join("ca.pem"));
     assert_eq!(etcd.password_file, Some("/secret".into()));
+    let text = format!("{FILTER}registry: {{yorkie: {{uri_file: uri}}}}\n");
+    fs::write(&path, text).unwrap();
+    let yorkie = Config::load(&path).unwrap().registry.yorkie.unwrap();
+    assert_eq!(yorkie.uri_file, Some(folder.path().join("uri")));
     assert_eq!(config.state_file, folder.path().join("state.json"));
 }
 
@@ -140,7 +144,7 @@ fn a_bad_source_of_members_is_named_with_its_reason() {
     expect_bad(&[
         (
             "{}",
-            "registry: has no source: expected file, leases, etcd, kubernetes or dns",
+            "registry: has no source: expected file, leases, etcd, kubernetes, yorkie or dns",
         ),
         ("{consul: x}", "unknown field `consul`"),
         ("{leases: {folder: x}}", "unknown field `folder`"),
@@ -302,6 +306,49 @@ fn a_bad_kubernetes_is_named_with_its_reason() {
             "unknown variant `ipv5`",
         ),
     ]);
+}
+
+#[test]
+fn a_bad_database_of_yorkies_is_named_with_its_reason_and_without_its_password() {
+    let secret = "registry.yorkie.uri: has a user or a password: expected in a file";
+    expect_bad(&[
+        (
+            "{yorkie: {}}",
+            "registry.yorkie.uri: expected or uri_file, one of them",
+        ),
+        (
+            "{yorkie: {uri: 'mongodb://m', uri_file: u}}",
+            "registry.yorkie.uri: expected or uri_file, one of them",
+        ),
+        (
+            "{yorkie: {uri: 'mongo:27017'}}",
+            "\"mongo:27017\" is not usable: expected mongodb://HOST:PORT",
+        ),
+        (
+            "{yorkie: {uri: 'mongodb://m', database: ''}}",
+            "registry.yorkie.database: \"\" is not usable",
+        ),
+        (
+            "{yorkie: {uri: 'mongodb://m', port: 0}}",
+            "registry.yorkie.port: 0 is not usable",
+        ),
+        (
+            "{yorkie: {uri: 'mongodb://m', heartbeat: 999ms}}",
+            "registry.yorkie.heartbeat: 999ms is not usable: expected 1s to 1m",
+        ),
+    ]);
+    for uri in [
+        "mongodb://u:sesame@m",
+        "u:sesame@m",
+        "mongodb://m/?tlsCertificateKeyFilePassword=sesame",
+    ] {
+        let text = format!("{FILTER}registry: {{yorkie: {{uri: '{uri}'}}}}\n");
+        let error = parse(&text).unwrap_err();
+        assert!(
+            error.contains(secret) && !error.contains("sesame"),
+            "{error}"
+        );
+    }
 }
 
 /// Each registry is refused, with that in its message.

@@ -12,16 +12,19 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::sources::Feed;
-use crate::lease::Times;
 
 mod book;
 mod store;
+#[cfg(test)]
+mod worn_disk;
 
 pub use book::LeaseError;
 pub use store::StoreError;
+#[cfg(test)]
+pub(crate) use worn_disk::WornDisk;
 
-use book::{Book, LOOKING, Lease};
-use store::{Kept, Store};
+use book::{Book, LOOKING, Lease, Over};
+use store::{Disk, File, Kept, Store};
 
 /// Why the leases are not a roster.
 #[derive(Debug, Error)]
@@ -29,6 +32,10 @@ enum LeasesError {
     /// Nobody has a lease: more likely a fault than a wish.
     #[error("nobody has a lease")]
     Empty,
+    /// Everybody's time is over: whoever is not heard, it is more likely this
+    /// control plane that hears nobody.
+    #[error("no lease is renewed: all {0} members are kept")]
+    Silent(usize),
     /// Members that cannot form a roster.
     #[error(transparent)]
     Roster(#[from] RosterError),
@@ -83,7 +90,11 @@ impl Leases {
     /// When the file cannot be read or written, is damaged, or belongs to
     /// another process.
     pub fn open(path: &Path) -> Result<Arc<Self>, StoreError> {
-        let (store, Kept { leases, last_token }) = Store::open(path)?;
+        Self::open_on(path, Box::new(File(path.to_owned())))
+    }
+
+    fn open_on(path: &Path, disk: Box<dyn Disk>) -> Result<Arc<Self>, StoreError> {
+        let (store, Kept { leases, last_token }) = Store::open(path, disk)?;
         Ok(Arc::new(Self {
             book: Mutex::new(Book::open(leases, last_token, Instant::now())),
             store: Mutex::new(store),
@@ -106,7 +117,7 @@ impl Leases {
     /// # Errors
     /// When it cannot be a member beside the others, or the disk refuses it.
     pub fn acquire(&self, member: Member, ttl: Duration) -> Result<u64, AcquireError> {
-        let store = locked(&self.store);
+        let mut store = locked(&self.store);
         let acquired = locked(&self.book).acquire(member, ttl, clock_ms(), Instant::now())?;
         store.put(&acquired)?;
         let Lease { member, token, .. } = &acquired.lease;
@@ -130,11 +141,11 @@ impl Leases {
     /// # Errors
     /// When there is none, or the token is stale.
     pub fn release(&self, id: &str, token: u64) -> Result<(), LeaseError> {
-        let store = locked(&self.store);
+        let mut store = locked(&self.store);
         locked(&self.book).release(id, token)?;
         info!(member = id, token, "Lease released");
         self.changed.notify_one();
-        forget(&store, &[id.to_owned()]);
+        forget(&mut store, &[id.to_owned()]);
         Ok(())
     }
 
@@ -149,7 +160,7 @@ impl Leases {
                 token: lease.token,
                 ttl_ms: millis(lease.ttl),
                 expires_in_ms: millis(left),
-                late: lease.ttl.saturating_sub(left) > Times::of(lease.ttl).soft,
+                late: lease.is_late(now),
             }
         };
         locked(&self.book).leases().map(status).collect()
@@ -160,21 +171,25 @@ impl Leases {
         locked(&self.book).roster()
     }
 
-    fn judge(&self) -> Result<Roster, LeasesError> {
+    /// What is said after a look that kept so many whose time is over.
+    fn judge(&self, kept: usize) -> Result<Roster, LeasesError> {
         let roster = self.roster()?;
-        if roster.members().is_empty() {
-            return Err(LeasesError::Empty);
+        match roster.members().len() {
+            0 => Err(LeasesError::Empty),
+            all if all == kept => Err(LeasesError::Silent(all)),
+            _ => Ok(roster),
         }
-        Ok(roster)
     }
 
-    fn expire(&self) {
-        let store = locked(&self.store);
-        let gone = locked(&self.book).expire(Instant::now());
+    /// Looks whose time is over, and returns those who are kept all the same.
+    fn expire(&self) -> Vec<String> {
+        let mut store = locked(&self.store);
+        let Over { gone, kept } = locked(&self.book).expire(Instant::now());
         if !gone.is_empty() {
             warn!(members = ?gone, "Leases expired");
-            forget(&store, &gone);
+            forget(&mut store, &gone);
         }
+        kept
     }
 
     fn late(&self) -> Vec<String> {
@@ -189,14 +204,15 @@ pub(super) async fn watch(leases: Arc<Leases>, feed: Feed) {
     let mut looking = interval(LOOKING / 4);
     looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known_late = Vec::new();
+    let mut known_kept = Vec::new();
     loop {
         let looked = Arc::clone(&leases);
         // It writes to the disk.
         let looked = tokio::task::spawn_blocking(move || {
-            looked.expire();
-            (looked.judge(), looked.late())
+            let kept = looked.expire();
+            (looked.judge(kept.len()), looked.late(), kept)
         });
-        if let Ok((judged, late)) = looked.await {
+        if let Ok((judged, late, kept)) = looked.await {
             match judged {
                 Ok(roster) => feed.good(roster),
                 Err(problem) => feed.bad(&problem),
@@ -204,7 +220,10 @@ pub(super) async fn watch(leases: Arc<Leases>, feed: Feed) {
             for member in late.iter().filter(|late| !known_late.contains(*late)) {
                 warn!(%member, "Lease is not renewed in time");
             }
-            known_late = late;
+            if !kept.is_empty() && kept != known_kept {
+                error!(members = ?kept, "Leases are over and kept: most members are late at once");
+            }
+            (known_late, known_kept) = (late, kept);
         }
         tokio::select! {
             () = leases.changed.notified() => {}
@@ -215,7 +234,7 @@ pub(super) async fn watch(leases: Arc<Leases>, feed: Feed) {
 
 /// A disk that does not forget brings them back after a restart, for as long as
 /// a lease lasts.
-fn forget(store: &Store, ids: &[String]) {
+fn forget(store: &mut Store, ids: &[String]) {
     if let Err(error) = store.remove(ids) {
         error!(%error, "Leases that are over stay on disk");
     }
@@ -235,4 +254,50 @@ fn millis(time: Duration) -> u64 {
 /// Whoever panicked with it has left it whole: each change is one call.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(15);
+
+    fn member(id: &str, port: u16) -> Member {
+        Member::new(id, ([10, 0, 0, 1], port).into(), 1)
+    }
+
+    fn ids(leases: &Leases) -> Vec<String> {
+        let roster = leases.roster().unwrap();
+        roster
+            .members()
+            .iter()
+            .map(|member| member.id.clone())
+            .collect()
+    }
+
+    #[test]
+    fn what_the_disk_does_not_take_counts_neither_here_and_the_next_does_again() {
+        let disk = WornDisk::default();
+        let leases = disk.leases().unwrap();
+        let held = leases.acquire(member("a", 1), TTL).unwrap();
+        disk.fails(true);
+        for _ in 0..2 {
+            let refused = leases.acquire(member("b", 2), TTL);
+            assert!(
+                matches!(refused, Err(AcquireError::Store(_))),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(ids(&leases), ["a"]);
+        // Who has one keeps it, or gives it back.
+        leases.renew("a", held).unwrap();
+        leases.release("a", held).unwrap();
+        assert!(ids(&leases).is_empty());
+        disk.fails(false);
+        assert!(leases.acquire(member("b", 2), TTL).unwrap() > held);
+        drop(leases);
+        let again = disk.leases().unwrap();
+        // The one that was given back while the disk failed has to expire.
+        assert_eq!(ids(&again), ["a", "b"]);
+    }
 }

@@ -14,7 +14,7 @@ use crate::source::{Field, Source};
 /// Configurations that leave out as much as they can, in different ways: what
 /// a setting is when it is left out is in the first that leaves it out, but
 /// not the section that it is in.
-const LEAST: [&str; 8] = [
+const LEAST: [&str; 10] = [
     "registry: { file: m }\nfilter: { module: f }\nlistener: { address: '0.0.0.0:80' }\n",
     "registry: { dns: { name: yorkie, port: 80 } }\nfilter: { module: f }\nxds: { tls: { certificate: c, key: k } }\n",
     "registry: { dns: { name: yorkie, record: srv } }\nfilter: { module: f }\n",
@@ -22,6 +22,8 @@ const LEAST: [&str; 8] = [
     "registry: { etcd: { endpoints: ['https://e:2379'], tls: { ca: c } } }\nfilter: { module: f }\n",
     "registry: { kubernetes: { service: yorkie } }\nfilter: { module: f }\n",
     "registry: { kubernetes: { selector: app=yorkie } }\nfilter: { module: f }\n",
+    "registry: { yorkie: { uri: 'mongodb://m' } }\nfilter: { module: f }\n",
+    "registry: { yorkie: { uri_file: u } }\nfilter: { module: f }\n",
     "registry: { leases: {} }\nfilter: { module: f }\nadmin: { token_file: t }\n",
 ];
 

@@ -73,6 +73,7 @@ fn start(path: &Path) -> (Arc<Sources>, watch::Receiver<Option<Roster>>) {
         leases: None,
         etcd: None,
         kubernetes: None,
+        yorkie: None,
         dns: None,
     };
     crate::registry::start(&settings, None, &LookAgain::default()).unwrap()

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use sharding::{Member, Roster, RosterError};
 use thiserror::Error;
 
+use crate::lease::Times;
+use crate::registry::doubt::{Doubt, Heard};
+
 /// Longest time between two looks at the clock in which leases run. What was
 /// longer was a time without this process: it was stopped, or its machine was,
 /// and could hear of nobody.
@@ -20,6 +23,7 @@ pub(super) struct Book {
     leases: BTreeMap<String, Lease>,
     last_token: u64,
     looked_at: Instant,
+    doubt: Doubt,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +33,15 @@ pub(super) struct Lease {
     pub(super) token: u64,
     /// Without another renewal.
     pub(super) expires: Instant,
+}
+
+/// Members whose time is over, by id.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Over {
+    /// They have no lease any more.
+    pub(super) gone: Vec<String>,
+    /// They still have one: too many are not heard of at once.
+    pub(super) kept: Vec<String>,
 }
 
 /// Why a lease is not given, kept or returned.
@@ -92,6 +105,7 @@ impl Book {
             last_token: last_token.max(highest.unwrap_or_default()),
             leases,
             looked_at: now,
+            doubt: Doubt::default(),
         }
     }
 
@@ -177,17 +191,49 @@ impl Book {
         })
     }
 
-    /// Takes out whose time is over, and returns their ids. To be asked each
-    /// [`LOOKING`], or what is longer does not count.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<String> {
+    /// Takes out whose time is over, unless too many are late at once: then
+    /// whoever is heard of gives all others a whole time to be, too. To be asked
+    /// each [`LOOKING`], or what is longer does not count.
+    pub(super) fn expire(&mut self, now: Instant) -> Over {
         let passed = now.saturating_duration_since(self.looked_at);
         let absent = passed.saturating_sub(2 * LOOKING);
         self.looked_at = self.looked_at.max(now);
         for lease in self.leases.values_mut() {
             lease.expires += absent;
         }
-        let gone = self.leases.extract_if(.., |_, lease| lease.expires <= now);
-        gone.map(|(id, _)| id).collect()
+        self.doubt.skip(absent);
+        let over: Vec<_> = self.leases().filter(|lease| lease.is_over(now)).collect();
+        let heard = Heard {
+            all: self.leases.len(),
+            late: self.leases().filter(|lease| lease.is_late(now)).count(),
+            silent: over.len(),
+        };
+        let whole = over.iter().map(|lease| lease.ttl).max().unwrap_or_default();
+        let ids = over.iter().map(|lease| lease.member.id.clone()).collect();
+        if self.doubt.keeps(heard, whole, now) {
+            return Over {
+                gone: Vec::new(),
+                kept: ids,
+            };
+        }
+        self.leases.retain(|_, lease| !lease.is_over(now));
+        Over {
+            gone: ids,
+            kept: Vec::new(),
+        }
+    }
+}
+
+impl Lease {
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.expires <= now
+    }
+
+    /// Whether it should have been renewed, and that is not only a renewal that
+    /// was lost.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        let left = self.expires.saturating_duration_since(now);
+        self.ttl.saturating_sub(left) > Times::of(self.ttl).soft
     }
 }
 

@@ -1,10 +1,11 @@
 //! The leases on disk: who holds one, and the highest token that was given.
 //! Renewals are not kept, since after a restart every lease begins anew.
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use sharding::Member;
 use thiserror::Error;
@@ -34,10 +35,29 @@ impl StoreError {
     }
 }
 
+/// Where the database is.
+pub(super) trait Disk: Debug + Send + Sync {
+    /// Opens the database there, or makes it.
+    fn open(&self) -> Result<Database, DatabaseError>;
+}
+
+/// A file.
+#[derive(Debug)]
+pub(super) struct File(pub(super) PathBuf);
+
+impl Disk for File {
+    fn open(&self) -> Result<Database, DatabaseError> {
+        Database::create(&self.0)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Store {
     path: PathBuf,
-    database: Database,
+    disk: Box<dyn Disk>,
+    /// Open for as long as nothing fails: after that it would refuse everything,
+    /// whatever has become of the disk.
+    database: Option<Database>,
 }
 
 /// What was on disk.
@@ -57,29 +77,45 @@ struct Row {
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 impl Store {
-    /// Opens the database, or makes it.
-    pub(super) fn open(path: &Path) -> Result<(Self, Kept), StoreError> {
-        let open = || {
-            let this = Self {
-                path: path.to_owned(),
-                database: Database::create(path)?,
-            };
-            let kept = this.read()?;
-            Ok((this, kept))
-        };
-        open().map_err(|reason: Failed| StoreError {
+    /// Opens the database on that disk; errors call it by the path.
+    pub(super) fn open(path: &Path, disk: Box<dyn Disk>) -> Result<(Self, Kept), StoreError> {
+        let mut this = Self {
             path: path.to_owned(),
+            disk,
+            database: None,
+        };
+        let kept = this.with(Self::read)?;
+        Ok((this, kept))
+    }
+
+    /// Does that with the database, which is opened first if something has failed
+    /// before.
+    fn with<T>(
+        &mut self,
+        work: impl FnOnce(&Database) -> Result<T, Failed>,
+    ) -> Result<T, StoreError> {
+        let attempt = || {
+            let database = match self.database.take() {
+                Some(database) => database,
+                None => self.disk.open()?,
+            };
+            let done = work(&database)?;
+            self.database = Some(database);
+            Ok(done)
+        };
+        attempt().map_err(|reason| StoreError {
+            path: self.path.clone(),
             reason,
         })
     }
 
-    fn read(&self) -> Result<Kept, Failed> {
-        let write = self.database.begin_write()?;
+    fn read(database: &Database) -> Result<Kept, Failed> {
+        let write = database.begin_write()?;
         // A database that is new has no tables.
         write.open_table(LEASES)?;
         write.open_table(TOKEN)?;
         write.commit()?;
-        let read = self.database.begin_read()?;
+        let read = database.begin_read()?;
         let mut leases = Vec::new();
         for row in read.open_table(LEASES)?.iter()? {
             let (_, value) = row?;
@@ -96,7 +132,7 @@ impl Store {
     }
 
     /// Keeps a lease; when this returns it is on disk.
-    pub(super) fn put(&self, acquired: &Acquired) -> Result<(), StoreError> {
+    pub(super) fn put(&mut self, acquired: &Acquired) -> Result<(), StoreError> {
         let lease = &acquired.lease;
         self.change(|leases, token| {
             if let Some(ousted) = &acquired.ousted {
@@ -114,7 +150,7 @@ impl Store {
     }
 
     /// Forgets leases.
-    pub(super) fn remove(&self, ids: &[String]) -> Result<(), StoreError> {
+    pub(super) fn remove(&mut self, ids: &[String]) -> Result<(), StoreError> {
         self.change(|leases, _| {
             for id in ids {
                 leases.remove(&**id)?;
@@ -124,24 +160,20 @@ impl Store {
     }
 
     fn change(
-        &self,
+        &mut self,
         change: impl FnOnce(
             &mut redb::Table<'_, &str, &[u8]>,
             &mut redb::Table<'_, (), u64>,
         ) -> Result<(), Failed>,
     ) -> Result<(), StoreError> {
-        let write = || {
-            let write = self.database.begin_write()?;
+        self.with(|database| {
+            let write = database.begin_write()?;
             change(
                 &mut write.open_table(LEASES)?,
                 &mut write.open_table(TOKEN)?,
             )?;
             write.commit()?;
             Ok(())
-        };
-        write().map_err(|reason: Failed| StoreError {
-            path: self.path.clone(),
-            reason,
         })
     }
 }
@@ -152,6 +184,10 @@ mod tests {
 
     use super::*;
     use crate::registry::leases::book::Lease;
+
+    fn open(path: &Path) -> Result<(Store, Kept), StoreError> {
+        Store::open(path, Box::new(File(path.to_owned())))
+    }
 
     fn acquired(id: &str, token: u64, ousted: Option<&str>) -> Acquired {
         let member = Member::new(id, ([10, 0, 0, 1], 80).into(), 2);
@@ -175,18 +211,18 @@ mod tests {
     fn what_was_kept_is_there_after_a_restart_and_tokens_are_not_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leases.redb");
-        let (store, kept) = Store::open(&path).unwrap();
+        let (mut store, kept) = open(&path).unwrap();
         assert_eq!((kept.leases.len(), kept.last_token), (0, 0));
         store.put(&acquired("a", 5, None)).unwrap();
         store.put(&acquired("b", 6, Some("a"))).unwrap();
         drop(store);
-        let (store, kept) = Store::open(&path).unwrap();
+        let (mut store, kept) = open(&path).unwrap();
         assert_eq!((ids(&kept), kept.last_token), (vec!["b"], 6));
         let Acquired { lease, .. } = acquired("b", 6, None);
         assert_eq!(kept.leases[0], (lease.member, lease.ttl, 6));
         store.remove(&["b".to_owned()]).unwrap();
         drop(store);
-        let (_, kept) = Store::open(&path).unwrap();
+        let (_, kept) = open(&path).unwrap();
         assert_eq!((ids(&kept), kept.last_token), (vec![], 6));
     }
 
@@ -195,7 +231,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leases.redb");
         std::fs::write(&path, "no database").unwrap();
-        let error = Store::open(&path).unwrap_err().to_string();
+        let error = open(&path).unwrap_err().to_string();
         assert!(error.contains("leases.redb: "), "{error}");
     }
 }

@@ -14,7 +14,11 @@ fn member(id: &str, port: u16) -> Member {
 }
 
 fn acquire(book: &mut Book, member: Member, now: Instant) -> u64 {
-    let acquired = book.acquire(member, TTL, 0, now).unwrap();
+    acquire_for(book, member, TTL, now)
+}
+
+fn acquire_for(book: &mut Book, member: Member, ttl: Duration, now: Instant) -> u64 {
+    let acquired = book.acquire(member, ttl, 0, now).unwrap();
     let token = acquired.lease.token;
     book.enter(acquired);
     token
@@ -30,7 +34,7 @@ fn wait(book: &mut Book, from: Instant, until: Instant) -> Vec<String> {
     let mut now = from;
     while now < until {
         now = (now + LOOKING).min(until);
-        gone.extend(book.expire(now));
+        gone.extend(book.expire(now).gone);
     }
     gone
 }
@@ -39,10 +43,16 @@ fn empty(now: Instant) -> Book {
     Book::open([], 0, now)
 }
 
+/// One whose lease lasts: nobody but it is left without being doubted.
+fn another(book: &mut Book, now: Instant) {
+    acquire_for(book, member("z", 9), 1000 * TTL, now);
+}
+
 #[test]
 fn a_lease_lasts_its_time_after_each_renewal() {
     let start = Instant::now();
     let mut book = empty(start);
+    another(&mut book, start);
     let token = acquire(&mut book, member("a", 1), start);
     let late = start + ALMOST;
     assert!(wait(&mut book, start, late).is_empty());
@@ -123,11 +133,79 @@ fn after_a_restart_everybody_has_a_whole_time() {
 fn a_time_without_this_process_is_nobodys_fault() {
     let start = Instant::now();
     let mut book = empty(start);
+    another(&mut book, start);
     let token = acquire(&mut book, member("a", 1), start);
     let back = start + 100 * TTL;
-    assert!(book.expire(back).is_empty());
+    assert_eq!(book.expire(back), Over::default());
     book.renew("a", token, back).unwrap();
     assert_eq!(wait(&mut book, back, back + TTL), ["a"]);
+}
+
+/// Five, whose leases were renewed a second apart, and their tokens.
+fn five(start: Instant) -> (Book, Vec<(String, u64)>) {
+    let mut book = empty(start);
+    let held = (0..5).map(|number| {
+        let id = format!("m{number}");
+        let since = start + Duration::from_secs(u64::from(number));
+        let token = acquire(&mut book, member(&id, 1 + number), since);
+        (id, token)
+    });
+    let held = held.collect();
+    (book, held)
+}
+
+#[test]
+fn when_nobody_is_heard_of_all_stay_and_each_has_a_whole_time_from_the_first_that_is() {
+    let start = Instant::now();
+    let (mut book, held) = five(start);
+    let back = start + 10 * TTL;
+    assert!(wait(&mut book, start, back).is_empty());
+    let renew = |book: &mut Book, number: usize, now| {
+        let (id, token) = &held[number];
+        book.renew(id, *token, now).unwrap();
+    };
+    renew(&mut book, 0, back);
+    renew(&mut book, 1, back + TTL / 2);
+    renew(&mut book, 2, back + TTL / 2);
+    let over = wait(&mut book, back, back + ALMOST);
+    assert!(over.is_empty(), "{over:?}");
+    renew(&mut book, 0, back + ALMOST);
+    // The last look at which nobody was heard of was just before.
+    let over = wait(&mut book, back + ALMOST, back + TTL);
+    assert_eq!(over, ["m3", "m4"]);
+}
+
+#[test]
+fn when_most_are_late_at_once_not_even_the_first_is_taken_out() {
+    let start = Instant::now();
+    let (mut book, held) = five(start);
+    // One is on the same side of whatever is broken.
+    let (near, token) = &held[4];
+    let mut gone = Vec::new();
+    for second in 0..30 {
+        let now = start + Duration::from_secs(second);
+        book.renew(near, *token, now).unwrap();
+        let Over { gone: over, kept } = book.expire(now);
+        assert_eq!(
+            !kept.is_empty(),
+            (10..20).contains(&second),
+            "{second}: {kept:?}"
+        );
+        gone.extend(over.into_iter().map(|id| (second, id)));
+    }
+    let all = ["m0", "m1", "m2", "m3"];
+    assert_eq!(gone, all.map(|id| (20, id.to_owned())));
+}
+
+#[test]
+fn a_time_without_this_process_counts_neither_for_those_who_are_kept() {
+    let start = Instant::now();
+    let (mut book, _) = five(start);
+    let silent = start + 2 * TTL;
+    assert!(wait(&mut book, start, silent).is_empty());
+    acquire(&mut book, member("new", 9), silent);
+    assert_eq!(book.expire(silent).kept.len(), 5);
+    assert_eq!(book.expire(silent + 100 * TTL).kept.len(), 5);
 }
 
 #[derive(Debug, Clone)]
@@ -156,6 +234,29 @@ struct Model {
     held: BTreeMap<String, (u64, u16, u64)>,
     given: BTreeSet<u64>,
     stale: BTreeMap<String, u64>,
+    doubt: Doubt,
+}
+
+impl Model {
+    /// Those who go at that second.
+    fn over(&mut self, start: Instant, second: u64) -> Vec<String> {
+        let late = |since: u64| Duration::from_secs(second - since) > Times::of(TTL).soft;
+        let is_over = |since: u64| since + TTL.as_secs() <= second;
+        let since = || self.held.values().map(|(_, _, since)| *since);
+        let heard = Heard {
+            all: self.held.len(),
+            late: since().filter(|since| late(*since)).count(),
+            silent: since().filter(|since| is_over(*since)).count(),
+        };
+        if self
+            .doubt
+            .keeps(heard, TTL, start + Duration::from_secs(second))
+        {
+            return Vec::new();
+        }
+        let gone = self.held.extract_if(.., |_, (_, _, since)| is_over(*since));
+        gone.map(|(id, _)| id).collect()
+    }
 }
 
 proptest! {
@@ -204,14 +305,11 @@ proptest! {
                 }
                 Step::Wait(seconds) => {
                     let until = second + seconds;
-                    let gone: BTreeSet<_> = wait(&mut book, now, start + Duration::from_secs(until))
-                        .into_iter()
+                    let gone = wait(&mut book, now, start + Duration::from_secs(until));
+                    let over: Vec<_> = (second + 1..=until)
+                        .flat_map(|second| model.over(start, second))
                         .collect();
                     second = until;
-                    let is_over = |(_, _, seen): &(u64, u16, u64)| seen + TTL.as_secs() <= second;
-                    let over = model.held.iter().filter(|(_, held)| is_over(held));
-                    let over: BTreeSet<_> = over.map(|(id, _)| id.clone()).collect();
-                    model.held.retain(|_, held| !is_over(held));
                     prop_assert_eq!(gone, over);
                 }
                 Step::Restart => {
@@ -221,6 +319,7 @@ proptest! {
                         .collect();
                     book = Book::open(kept, book.last_token, now);
                     model.held.values_mut().for_each(|held| held.2 = second);
+                    model.doubt = Doubt::default();
                 }
             }
             let held: Vec<_> = model.held.keys().map(String::as_str).collect();
