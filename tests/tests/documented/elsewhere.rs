@@ -14,7 +14,7 @@ const CI: &str = ".ci/run";
 const COMPOSE_TEST: &str = "tests/tests/compose/main.rs";
 
 /// Commands in sentences that are in no block: who runs them, or why nobody does.
-const NAMED: [(&str, &str); 4] = [
+const NAMED: [(&str, &str); 5] = [
     (
         "docker buildx build",
         "not run: an image for another processor takes a builder of its own",
@@ -22,6 +22,10 @@ const NAMED: [(&str, &str); 4] = [
     (
         "docker compose restart yorkie",
         "not run: it is said there not to",
+    ),
+    (
+        "systemctl reload",
+        "not run: needs systemd; the signal that it sends is tested",
     ),
     ("promtool test rules", "run by tests/tests/monitoring"),
     ("promtool check rules", "run by tests/tests/monitoring"),

@@ -31,7 +31,7 @@ pub(crate) async fn expect_member(
     let (address, admin) = (own_address()?, own_address()?);
     folder.place(ADDRESS, &address.to_string());
     folder.place(ADMIN, &admin.to_string());
-    let mut script = String::new();
+    let mut environment = String::new();
     let etcd = if configuration.text.contains(ETCD[0]) {
         Some(Etcd::start_cluster(folder.path(), ETCD.len()).await?)
     } else {
@@ -42,7 +42,7 @@ pub(crate) async fn expect_member(
             folder.place(&format!("http://{written}"), &endpoint);
         }
         let endpoints = etcd.endpoints().join(",");
-        script += &format!("export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={endpoints}\n");
+        environment = format!("export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={endpoints}\n");
     }
     let shown: Value = serde_saphyr::from_str(&folder.here(&configuration.text))?;
     let settings = Settings {
@@ -61,7 +61,7 @@ pub(crate) async fn expect_member(
         store.url()
     );
     folder.write("yorkie.env", &serve)?;
-    let command = folder.script(&(script + commands))?;
+    let command = folder.script(&(environment + commands))?;
     let mut process = Process::spawn(command, "registers", folder.path())?;
     let expected = format!("{MEMBER}={address}*1");
     control_plane.wait_for_members(&[expected]).await?;
