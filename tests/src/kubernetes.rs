@@ -233,10 +233,8 @@ impl KubernetesApi {
 
     /// Makes that slice, or changes it.
     pub fn put(&self, slice: &Value) -> Result<()> {
-        let kind = match self.cluster().slices.contains_key(&name(slice)?) {
-            true => "MODIFIED",
-            false => "ADDED",
-        };
+        let is_known = self.cluster().slices.contains_key(&name(slice)?);
+        let kind = if is_known { "MODIFIED" } else { "ADDED" };
         self.play(&self.event(kind, slice).to_string())
     }
 

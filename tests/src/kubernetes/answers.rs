@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::question::Question;
@@ -23,6 +23,9 @@ type Body = BoxBody<Bytes, io::Error>;
 
 /// How long before the end of a watch its bookmark comes.
 const BOOKMARK: Duration = Duration::from_secs(2);
+
+/// Until what is written is on its way.
+const FLUSH: Duration = Duration::from_millis(50);
 
 pub(super) async fn answer(
     request: Request<Incoming>,
@@ -186,12 +189,15 @@ fn whole(text: String) -> Body {
     Full::new(Bytes::from(text)).map_err(never).boxed()
 }
 
+/// What is written is on its way before the connection breaks.
 fn broken(text: String) -> Body {
-    let frames = [
-        Ok(Frame::data(Bytes::from(text))),
-        Err(io::Error::other("broken off")),
-    ];
-    StreamBody::new(tokio_stream::iter(frames)).boxed()
+    let (frames, sent) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let _ = frames.send(Ok(Frame::data(Bytes::from(text)))).await;
+        sleep(FLUSH).await;
+        let _ = frames.send(Err(io::Error::other("broken off"))).await;
+    });
+    StreamBody::new(ReceiverStream::new(sent)).boxed()
 }
 
 fn line(text: &str) -> Frame<Bytes> {

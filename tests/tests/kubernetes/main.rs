@@ -196,7 +196,7 @@ fn whatever_the_api_server_says_wrongly_the_last_good_roster_stays() {
                 ),
                 "the list has no version",
             ),
-            (ApiFault::Break, "list: HyperError"),
+            (ApiFault::Break, "connection"),
         ] {
             api.fail_lists(Some(fault));
             api.break_watches();
