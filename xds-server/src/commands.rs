@@ -41,18 +41,16 @@ const SAVING: Duration = Duration::from_secs(2);
 /// Serves by the configuration at `path`, as it was loaded, and logs as `log`
 /// says, until `relog` is told otherwise.
 pub(crate) fn serve(config: Config, log: Log, path: &Path, relog: Relog) -> anyhow::Result<()> {
-    let effective = Config {
-        log,
-        ..config.clone()
-    };
-    tracing::info!(config = %effective.without_secrets(), "Configuration");
     let (in_force, receiver) = watch::channel(Arc::new(InForce::of(config)?));
     let reload = Reload {
         path: path.to_owned(),
         in_force,
         look_again: LookAgain::default(),
+        log,
         relog,
     };
+    let effective = reload.effective(&receiver.borrow().config);
+    tracing::info!(config = %effective, "Configuration");
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use serde_json::Value;
 use tokio::sync::watch;
 use tracing::{error, info};
 
-use crate::config::{Applied, Config, changed};
+use crate::config::{Applied, Config, Log, changed};
 use crate::files::LookAgain;
 use crate::in_force::InForce;
 
@@ -28,6 +29,8 @@ pub(crate) struct Reload {
     pub(crate) in_force: watch::Sender<Arc<InForce>>,
     /// Who follows files.
     pub(crate) look_again: LookAgain,
+    /// The log as it was started.
+    pub(crate) log: Log,
     /// The log.
     pub(crate) relog: Relog,
 }
@@ -45,7 +48,7 @@ impl Reload {
             }
             Ok(Some((found, changed))) => {
                 info!(changed, "Configuration changed");
-                info!(config = %found.config.without_secrets(), "Configuration");
+                info!(config = %self.effective(&found.config), "Configuration");
                 self.in_force.send_replace(Arc::new(found));
             }
             Err(error) => {
@@ -56,6 +59,16 @@ impl Reload {
                 );
             }
         }
+    }
+
+    /// The configuration for people, with the log as it is.
+    pub(crate) fn effective(&self, config: &Config) -> Value {
+        let mut log = self.log.clone();
+        if self.relog.is_some() {
+            log.filter.clone_from(&config.log.filter);
+        }
+        let config = config.clone();
+        Config { log, ..config }.without_secrets()
     }
 
     /// What has to be in force now, and what of it is new; nothing if nothing is.
@@ -100,6 +113,7 @@ mod tests {
             path,
             in_force: watch::Sender::new(Arc::new(in_force)),
             look_again: LookAgain::default(),
+            log: Log::default(),
             relog: None,
         }
     }
@@ -171,6 +185,13 @@ mod tests {
         write(&folder, "log: {filter: debug}");
         reload.run();
         assert_eq!(said.recv().unwrap(), "debug");
-        assert_eq!(reload.in_force.borrow().config.log.filter, "debug");
+        let config = reload.in_force.borrow().config.clone();
+        assert_eq!(config.log.filter, "debug");
+        assert_eq!(reload.effective(&config)["log"]["filter"], "debug");
+        let told = Reload {
+            relog: None,
+            ..reload
+        };
+        assert_eq!(told.effective(&config)["log"]["filter"], "info");
     }
 }

@@ -100,7 +100,7 @@ fn a_full_disk_holds_up_nothing_and_has_the_state_when_there_is_room_again() {
         router.change(equal_weights(&members[..3])).await?;
         router.control_plane.logged(&["No space left"]).await?;
         let unsaved = async || router.control_plane.metric("yorkies_state_unsaved").await;
-        ensure!(unsaved().await? == 1.0, "it says that it is saved");
+        ensure!(unsaved().await? > 0.0, "it says that it is saved");
         router.expect_owners(&keys(200)).await?;
 
         // Killed with nothing saved, and started while there still is no room.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rcgen::{CertificateParams, date_time_ymd};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ProtocolVersion};
-use tokio::io::{DuplexStream, duplex};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_rustls::TlsConnector;
 
 use super::support::{authority, client, dns, files, issue, issue_as, uri};
@@ -62,6 +62,31 @@ async fn who_shows_none_or_another_authoritys_is_refused() {
         ..settings
     });
     assert!(met(&tls, client(&right, None)).await.is_ok());
+}
+
+/// So that a certificate that is not trusted any more lets nobody in.
+#[tokio::test]
+async fn every_connection_shows_its_certificate_anew() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), authority());
+    let tls = start(&files(folder.path(), &authority));
+    // What one connection is given to come back with, the next one has.
+    let client = Arc::new(client(&authority, Some(&issue(&authority, &[dns("a")]))));
+    for _ in 0..3 {
+        let (ours, theirs) = duplex(64 << 10);
+        let name = ServerName::try_from("xds").unwrap();
+        let connecting = TlsConnector::from(Arc::clone(&client)).connect(name, theirs);
+        let (ours, theirs) = tokio::join!(tls.acceptor().accept(ours), connecting);
+        let (mut ours, mut theirs) = (ours.unwrap(), theirs.unwrap());
+        ours.write_u8(7).await.unwrap();
+        ours.flush().await.unwrap();
+        assert_eq!(theirs.read_u8().await.unwrap(), 7);
+        let (_, connection) = ours.get_ref();
+        let kind = connection.handshake_kind();
+        assert!(
+            !matches!(kind, None | Some(HandshakeKind::Resumed)),
+            "{kind:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -122,6 +147,8 @@ async fn renewed_files_are_taken_and_bad_ones_are_not() {
     params.subject_alt_names = vec![dns("xds")];
     params.not_after = date_time_ymd(2040, 5, 6);
     let [certificate, key] = issue_as(&new, &params);
+    // The first of the chain that expires counts.
+    let certificate = certificate + &new.pem();
     fs::write(folder.path().join("certificate.pem"), &certificate).unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(Arc::ptr_eq(before.config(), tls.acceptor().config()));

@@ -1,5 +1,7 @@
 //! How far each proxy is with each type of resource, a line a stream.
 
+use std::iter;
+
 use super::super::screen::{plain, table};
 use super::proxies::rejected;
 use super::{MAX_ROWS, rest};
@@ -18,15 +20,15 @@ pub(super) fn by_type(status: &Status) -> String {
     let names = ResourceType::ALL.map(|kind| kind.name().to_uppercase());
     let mut header = vec!["PROXY", "VERSION", "XDS"];
     header.extend(names.iter().map(String::as_str));
-    let mut text = table(&header, &[], rows.take(MAX_ROWS).collect());
-    text += &rest(streams.len());
-    for (proxy, stream) in streams {
-        let refused = stream.map(rejected).unwrap_or_default();
-        if !refused.is_empty() {
-            text += &format!("\n\n{}: {refused}", plain(&proxy.node));
-        }
-    }
-    text + "\n"
+    let shown = table(&header, &[], rows.take(MAX_ROWS).collect());
+    let refusals = streams.iter().filter_map(|(proxy, stream)| {
+        let refused = stream.map(rejected).filter(|refused| !refused.is_empty());
+        Some(format!("{}: {}", plain(&proxy.node), refused?))
+    });
+    let parts: Vec<_> = iter::once(shown + &rest(streams.len()))
+        .chain(refusals)
+        .collect();
+    parts.join("\n\n") + "\n"
 }
 
 fn row(proxy: &ProxyStatus, stream: Option<&StreamStatus>) -> Vec<String> {
