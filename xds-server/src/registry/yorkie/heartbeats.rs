@@ -85,8 +85,9 @@ impl Heartbeats {
             let has_left = is_whole && !there.contains(id);
             has_left || age(at) > hold
         };
-        // A quarter of the time is for the way to the database.
-        let is_late = |id: &str, at: &Instant| is_gone(id, at) || age(at) > self.every * 5 / 4;
+        // Not a moment more: when all fell silent together, the last of them was
+        // heard of that long after the first, who is the one that is gone now.
+        let is_late = |id: &str, at: &Instant| is_gone(id, at) || age(at) > self.every;
         let count = |of: &dyn Fn(&str, &Instant) -> bool| {
             let such = self.heard.iter().filter(|(id, at)| of(id, at));
             such.count()

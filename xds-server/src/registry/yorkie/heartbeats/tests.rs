@@ -89,6 +89,16 @@ fn while_nobody_can_write_all_are_kept_and_then_each_has_a_whole_time() {
 }
 
 #[test]
+fn whoever_fell_silent_together_is_kept_however_their_heartbeats_were_spread() {
+    for last in 0..5 {
+        let mut read = readings();
+        assert_eq!(read(0, &[Some(5), Some(last), Some(last)]), "abc");
+        let then = [Some(11), Some(last + 6), Some(last + 6)];
+        assert_eq!(read(6, &then), most(1, 3), "{last}");
+    }
+}
+
+#[test]
 fn rows_that_were_taken_out_for_their_age_are_waited_for() {
     let mut read = readings();
     let all = [Some(0); 5];
