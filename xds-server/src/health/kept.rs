@@ -22,7 +22,7 @@ use crate::state::replace;
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// How long an order waits to be saved.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
