@@ -1,5 +1,5 @@
-//! What upgrades cost: of a Deployment, whose pods get new names, and of a
-//! StatefulSet, whose pods keep theirs.
+//! What upgrades cost: of a `Deployment`, whose pods get new names, and of a
+//! `StatefulSet`, whose pods keep theirs.
 
 use std::collections::BTreeMap;
 
@@ -206,7 +206,7 @@ fn steps(old: &[String], new: &[String]) -> Result<Vec<Assignment>> {
     Ok(steps)
 }
 
-/// The last first, as a StatefulSet does it: each goes and comes back.
+/// The last first, as a `StatefulSet` does it: each goes and comes back.
 fn steps_in_place(names: &[String]) -> Result<Vec<Assignment>> {
     let mut there: Vec<_> = names.iter().map(|id| (id.clone(), 0)).collect();
     let mut steps = vec![of(&there)?];

@@ -252,6 +252,11 @@ fn refused(call: &'static str, status: &Status) -> ClusterError {
     } else {
         shortened(&status.message)
     };
+    // Whatever is JSON is read as a status that says nothing.
+    if status.code == 0 && message.is_empty() {
+        let reason = "what came is neither an object of that kind nor a status".to_owned();
+        return ClusterError::Failed { call, reason };
+    }
     if status.code == StatusCode::GONE.as_u16() {
         return ClusterError::Gone(message);
     }

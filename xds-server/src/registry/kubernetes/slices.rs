@@ -92,7 +92,9 @@ impl Slices {
         let (mut candidates, mut refused) = (BTreeMap::new(), Vec::new());
         for (name, slice) in &self.all {
             let (more, but) = self.reading.candidates(name, slice);
-            more.into_iter().for_each(|one| add(&mut candidates, one));
+            for one in more {
+                add(&mut candidates, one);
+            }
             refused.extend(but);
         }
         let mut candidates: Vec<_> = candidates.into_values().collect();

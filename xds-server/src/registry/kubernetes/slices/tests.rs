@@ -31,7 +31,8 @@ fn found(all: &[Value]) -> Found {
     slices(", port: 80", None, all).found().unwrap()
 }
 
-fn slice(name: &str, version: u64, endpoints: Value) -> Value {
+fn slice(name: &str, version: u64, endpoints: impl Into<Value>) -> Value {
+    let endpoints = endpoints.into();
     json!({
         "metadata": { "name": name, "resourceVersion": version.to_string() },
         "addressType": "IPv4",
