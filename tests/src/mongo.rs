@@ -134,14 +134,9 @@ impl Mongo {
         }))
     }
 
-    /// A heartbeat of a server, in the words of `updateClusterFollower` in Yorkie
-    /// 0.7.17.
+    /// A heartbeat of a server.
     pub async fn beat(&self, rpc_addr: &str) -> Result<()> {
-        let update = doc! {
-            "$currentDate": { "updated_at": true },
-            "$setOnInsert": { "rpc_addr": rpc_addr, "is_leader": false },
-        };
-        self.upsert(rpc_addr, update).await
+        beat(&self.rows().await?, rpc_addr).await
     }
 
     /// What a server does last that is told to stop: `RemoveClusterNode`.
@@ -164,8 +159,12 @@ impl Mongo {
 
     /// Gives the row of a server that value.
     pub async fn set(&self, rpc_addr: &str, field: &str, value: Bson) -> Result<()> {
-        self.upsert(rpc_addr, doc! { "$set": { field: value } })
-            .await
+        upsert(
+            &self.rows().await?,
+            rpc_addr,
+            doc! { "$set": { field: value } },
+        )
+        .await
     }
 
     /// Takes out all rows.
@@ -178,29 +177,20 @@ impl Mongo {
     pub async fn heartbeats(&self, entries: &[Entry]) -> Result<Heartbeats> {
         let of = entries.iter().map(|entry| entry.address.to_string());
         let of: Vec<_> = of.collect();
-        for rpc_addr in &of {
-            self.beat(rpc_addr).await?;
-        }
         let rows = self.rows().await?;
+        for rpc_addr in &of {
+            beat(&rows, rpc_addr).await?;
+        }
         Ok(Heartbeats(tokio::spawn(async move {
             let mut every = tokio::time::interval(Duration::from_millis(500));
             loop {
                 every.tick().await;
                 for rpc_addr in &of {
-                    let filter = doc! { "rpc_addr": rpc_addr };
-                    let update = doc! { "$currentDate": { "updated_at": true } };
-                    // Who is killed writes none, and then goes on.
-                    let _ = rows.update_one(filter, update).upsert(true).await;
+                    // One that fails is followed by the next.
+                    let _ = beat(&rows, rpc_addr).await;
                 }
             }
         })))
-    }
-
-    async fn upsert(&self, rpc_addr: &str, update: Document) -> Result<()> {
-        let rows = self.rows().await?;
-        let filter = doc! { "rpc_addr": rpc_addr };
-        rows.update_one(filter, update).upsert(true).await?;
-        Ok(())
     }
 
     async fn rows(&self) -> Result<Collection<Document>> {
@@ -223,6 +213,21 @@ impl Mongo {
         .await?;
         Ok(client)
     }
+}
+
+/// In the words of `updateClusterFollower` in Yorkie 0.7.17.
+async fn beat(rows: &Collection<Document>, rpc_addr: &str) -> Result<()> {
+    let update = doc! {
+        "$currentDate": { "updated_at": true },
+        "$setOnInsert": { "rpc_addr": rpc_addr, "is_leader": false },
+    };
+    upsert(rows, rpc_addr, update).await
+}
+
+async fn upsert(rows: &Collection<Document>, rpc_addr: &str, update: Document) -> Result<()> {
+    let filter = doc! { "rpc_addr": rpc_addr };
+    rows.update_one(filter, update).upsert(true).await?;
+    Ok(())
 }
 
 impl Drop for Heartbeats {
