@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sharding::Assignment;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 use crate::api::{ORDER_PATH, Ordered, Owner};
 use crate::checks;
@@ -55,15 +56,13 @@ pub(crate) fn serve(config: Config, log: Log, path: &Path, relog: Relog) -> anyh
     let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+        let hangup = signal(SignalKind::hangup())?;
         let look_again = reload.look_again.clone();
+        tokio::spawn(reload_at_each(hangup, reload));
         let shutdown = async move {
-            loop {
-                tokio::select! {
-                    _ = terminate.recv() => break,
-                    _ = interrupt.recv() => break,
-                    _ = hangup.recv() => reload.run(),
-                }
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
             tracing::info!("Shutting down");
         };
@@ -71,6 +70,21 @@ pub(crate) fn serve(config: Config, log: Log, path: &Path, relog: Relog) -> anyh
     });
     runtime.shutdown_timeout(SAVING);
     served
+}
+
+/// Reloads at each signal, one after another. A file may hang: nobody else waits
+/// for it.
+async fn reload_at_each(mut hangup: Signal, mut reload: Reload) {
+    while hangup.recv().await.is_some() {
+        let done = spawn_blocking(move || {
+            reload.run();
+            reload
+        });
+        match done.await {
+            Ok(back) => reload = back,
+            Err(error) => return tracing::error!(%error, "SIGHUP does nothing any more"),
+        }
+    }
 }
 
 pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {

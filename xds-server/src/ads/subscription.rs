@@ -9,9 +9,9 @@ use crate::snapshot::{Audience, Published};
 pub(crate) const WILDCARD: &str = "*";
 
 /// Most bytes of names that one subscription remembers, so that no proxy can
-/// fill the memory with names of things that never exist. A hundred thousand
-/// names of usual length fit.
-const MAX_BYTES: usize = 16 << 20;
+/// fill the memory with names of things that never exist. Ten thousand names of
+/// usual length fit; there are about ten.
+const MAX_BYTES: usize = 1 << 20;
 
 /// What the set itself needs for a name, roughly.
 const OVERHEAD: usize = 64;

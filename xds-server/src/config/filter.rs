@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
-    /// The module on this machine. It is read for its hash, which decides which
-    /// VM Envoy uses.
+    /// The module on this machine. It is read to see whether it is one that Envoy
+    /// can load.
     pub module: PathBuf,
     /// The same file on the proxies' machines, when its path is another there.
     /// Name it by version or hash and never overwrite it: Envoy would start a

@@ -248,6 +248,10 @@ fn a_bad_etcd_is_named_with_its_reason() {
             "registry.etcd.prefix: \"\" is not usable",
         ),
         (
+            "{etcd: {endpoints: ['http://u:sesame@e:1']}}",
+            "registry.etcd.endpoints",
+        ),
+        (
             "{etcd: {endpoints: ['http://e:1'], user: u}}",
             "registry.etcd.user: expected with password_file",
         ),

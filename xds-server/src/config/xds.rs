@@ -113,8 +113,9 @@ impl Default for Limits {
             connections: 16_384,
             connections_per_address: 8_192,
             streams_per_connection: 64,
-            // A delta proxy names all that it has when it comes back.
-            message_bytes: 32 << 20,
+            // A delta proxy names all that it has when it comes back, also of another
+            // control plane; decoded, short names take many times their bytes.
+            message_bytes: 8 << 20,
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(1),
             keepalive_interval: Duration::from_secs(30),

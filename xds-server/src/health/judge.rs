@@ -129,8 +129,10 @@ impl Judge {
             };
             self.wards.insert(member.id.clone(), ward);
         }
+        // Proxies still route to the others.
         for (id, member) in std::mem::take(&mut self.last) {
-            self.remember(id, Some(Gone::from(member)));
+            let left = Ward::restored(&member.clone(), member);
+            self.leaving.insert(id, left);
         }
     }
 

@@ -122,6 +122,10 @@ fn is_server(endpoint: &str, scheme: &str) -> bool {
     let Ok(uri) = endpoint.parse::<Uri>() else {
         return false;
     };
-    let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+    // A password in it would be logged with the configuration.
+    let has_user = uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'));
+    let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !has_user;
     uri.scheme_str() == Some(scheme) && uri.port_u16().is_some_and(|port| port != 0) && is_bare
 }

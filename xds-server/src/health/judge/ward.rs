@@ -216,7 +216,9 @@ impl Ward {
         {
             let now = self.listed.incarnation.as_ref().or(self.scraped.as_ref());
             let is_there = before.address == self.listed.address;
-            if is_there && before.incarnation.is_some() && before.incarnation.as_ref() == now {
+            // One that is not known now may be the same.
+            let is_other = now.is_some() && before.incarnation.as_ref() != now;
+            if is_there && before.incarnation.is_some() && !is_other {
                 let then = Gone {
                     is_ejected: true,
                     why: "it came back in the incarnation in which it had left".to_owned(),

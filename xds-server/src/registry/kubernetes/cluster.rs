@@ -1,6 +1,7 @@
 //! A connection to the API server of a cluster.
 
 use std::error::Error;
+use std::iter::successors;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
@@ -233,17 +234,27 @@ async fn within<T>(
 fn failed(call: &'static str, error: &kube::Error) -> ClusterError {
     let reason = match error {
         kube::Error::Api(status) => return refused(call, status),
-        // What such a program printed may have a token in it.
-        kube::Error::Auth(AuthError::AuthExecRun { cmd, out }) => {
-            format!("{cmd}: {}", out.status)
-        }
-        kube::Error::Auth(AuthError::AuthExecParse(_)) => {
-            "what the program of the kubeconfig printed is no credential".to_owned()
-        }
-        error => chain(error),
+        error => credential(error).unwrap_or_else(|| chain(error)),
     };
     let reason = shortened(&reason);
     ClusterError::Failed { call, reason }
+}
+
+/// What became of the program that the kubeconfig has for a token, if it is that:
+/// what it printed may have the token in it, and its command line and environment
+/// other secrets. Within a request the client hands the error on in another one.
+fn credential(error: &kube::Error) -> Option<String> {
+    let error: &(dyn Error + 'static) = error;
+    let mut all = successors(Some(error), |&error| error.source());
+    match all.find_map(|error| error.downcast_ref::<AuthError>())? {
+        AuthError::AuthExecRun { out, .. } => {
+            Some(format!("the program of the kubeconfig: {}", out.status))
+        }
+        AuthError::AuthExecParse(_) => {
+            Some("what the program of the kubeconfig printed is no credential".to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn refused(call: &'static str, status: &Status) -> ClusterError {
@@ -290,17 +301,23 @@ mod tests {
 
     #[test]
     fn what_a_program_printed_for_a_token_is_not_shown() {
-        let out = Output {
-            status: ExitStatus::from_raw(256),
-            stdout: b"secret".to_vec(),
-            stderr: b"secret".to_vec(),
+        let run = || AuthError::AuthExecRun {
+            cmd: "KEY=\"secret\" \"get-token\" \"secret\"".to_owned(),
+            out: Box::new(Output {
+                status: ExitStatus::from_raw(256),
+                stdout: b"secret".to_vec(),
+                stderr: b"secret".to_vec(),
+            }),
         };
-        let run = AuthError::AuthExecRun {
-            cmd: "get-token".to_owned(),
-            out: Box::new(out),
-        };
-        let told = failed("connect", &kube::Error::Auth(run)).to_string();
-        assert_eq!(told, "connect: get-token: exit status: 1");
+        for error in [
+            kube::Error::Auth(run()),
+            kube::Error::Service(Box::new(run())),
+        ] {
+            assert_eq!(
+                failed("connect", &error).to_string(),
+                "connect: the program of the kubeconfig: exit status: 1"
+            );
+        }
     }
 
     #[test]

@@ -161,6 +161,7 @@ fn who_left_while_nobody_looked_is_remembered_too() {
         now: Instant::now(),
     };
     scene.list(&["a", "c"]);
+    scene.decide();
     scene.list(&["a", "b", "c"]);
     scene.pass("b", Some("1"));
     scene.expect(&["a", "c"]);
@@ -211,4 +212,26 @@ fn a_member_that_fails_and_leaves_before_proxies_know_stays_out() {
     scene.list(&["a", "c"]);
     scene.list(&["a", "b", "c"]);
     assert_eq!(scene.state("b").0, MemberState::Ejected);
+}
+
+#[test]
+fn who_is_back_after_a_restart_before_proxies_route_without_it_was_never_away() {
+    let all = ["a", "b", "c"];
+    let mut scene = Scene::restarted(rules(), &all, &["a"], Kept::default());
+    scene.list(&all);
+    scene.expect(&all);
+}
+
+#[test]
+fn who_comes_back_and_does_not_tell_its_incarnation_may_be_the_same() {
+    let mut scene = Scene::new(rules(), &["a", "b", "c"]);
+    scene.pass("b", Some("7"));
+    scene.decide();
+    scene.list(&["a", "c"]);
+    scene.decide();
+    scene.list(&["a", "b", "c"]);
+    scene.pass("b", None);
+    scene.expect(&["a", "c"]);
+    scene.pass("b", Some("8"));
+    scene.expect(&["a", "b", "c"]);
 }
