@@ -224,11 +224,13 @@ fn whatever_the_api_server_says_wrongly_the_last_good_roster_stays() {
         }
         api.fail_watches(Some(ApiFault::Status(503, "busy")));
         refused("watch: 503: busy").await?;
+        let watches = api.watches();
         api.fail_watches(None);
-        control_plane.fresh(KUBERNETES).await?;
+        watched_again(&api, watches).await?;
+        let watches = api.watches();
         api.compact();
         refused("the history is gone, everything has to be listed again: too old").await?;
-        control_plane.fresh(KUBERNETES).await?;
+        watched_again(&api, watches).await?;
 
         api.fail_watches(Some(ApiFault::Silence));
         refused("watch: no answer within").await?;

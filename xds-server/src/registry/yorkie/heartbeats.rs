@@ -27,7 +27,7 @@ pub enum Unbelieved {
     Silent(usize),
     /// Most are late at once, and some are gone.
     #[error(
-        "{gone} of {all} servers are gone, and most are late at once: they are kept until that has lasted for {}",
+        "{gone} of {all} servers are gone, and most are late at once, or nothing is known of before: they are kept until that has lasted for {}",
         humantime::format_duration(*.hold)
     )]
     Most {
@@ -77,6 +77,7 @@ impl Heartbeats {
         is_whole: bool,
         now: Instant,
     ) -> Result<Vec<String>, Unbelieved> {
+        let is_start = self.heard.is_empty();
         self.hear(rows, now);
         let hold = self.lifetime();
         let there: HashSet<&str> = rows.iter().map(|row| &*row.id).collect();
@@ -96,7 +97,9 @@ impl Heartbeats {
         let (gone, late) = (count(&is_gone), count(&is_late));
         let heard = Heard {
             all,
-            late,
+            // Who has not written yet since the database is back, and who never
+            // will again, look the same when nothing is known of before.
+            late: if is_start { all } else { late },
             silent: gone,
         };
         if all == 0 {

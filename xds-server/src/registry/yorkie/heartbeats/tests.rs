@@ -65,9 +65,17 @@ fn a_row_that_is_old_when_it_is_first_seen_is_of_nobody() {
     let mut read = readings();
     assert_eq!(read(0, &[Some(0)]), "a");
     assert_eq!(read(1, &[Some(1), Some(11), Some(1000)]), "a");
-    // A minority at the start as well.
+}
+
+#[test]
+fn at_the_start_an_old_row_gets_the_time_in_which_it_can_be_written_anew() {
     let mut read = readings();
-    assert_eq!(read(0, &[Some(0), Some(0), Some(60)]), "ab");
+    assert_eq!(read(0, &[Some(0), Some(0), Some(60)]), most(1, 3));
+    assert_eq!(read(1, &[Some(1), Some(1), Some(0)]), "abc");
+    let mut read = readings();
+    assert_eq!(read(0, &[Some(0), Some(0), Some(60)]), most(1, 3));
+    assert_eq!(read(9, &[Some(0), Some(0), Some(69)]), most(1, 3));
+    assert_eq!(read(10, &[Some(0), Some(0), Some(70)]), "ab");
 }
 
 #[test]
