@@ -234,9 +234,10 @@ fn whatever_the_api_server_says_wrongly_the_last_good_roster_stays() {
 
         api.fail_watches(Some(ApiFault::Silence));
         refused("watch: no answer within").await?;
-        control_plane.stale(KUBERNETES, STALE).await?;
+        // Lists still tell who is there.
         api.fail_lists(Some(ApiFault::Silence));
         refused("list: no answer within").await?;
+        control_plane.stale(KUBERNETES, STALE).await?;
         control_plane.wait_for_members(&expected).await?;
         ensure!(control_plane.epoch().await? == epoch, "a new epoch");
         api.fail_watches(None);
